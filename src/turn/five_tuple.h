@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What names a client's transport: both addresses and the protocol (RFC 8656 section 2). */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/net_addr.h"
+
+/* Compared and hashed as it lies: no padding. */
+struct five_tuple {
+    struct net_addr client;
+    struct net_addr server;
+    uint32_t protocol; /* 17 UDP; later 6 TCP, and TLS and DTLS numbers of our own */
+};
+
+_Static_assert(sizeof(struct five_tuple) == 52, "five_tuple is hashed as it lies");

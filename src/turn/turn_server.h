@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The STUN/TURN server core: one instance a worker, pure.
+ *
+ * It makes no system call and knows no clock, thread, socket or log.  A packet goes in and a
+ * verdict comes out; the packet itself is rewritten in place into what is to be sent.  What the
+ * core cannot do itself (open a relay socket, find a key, count a quota) it asks of its effects.
+ *
+ * Owner   the worker; turn_server_free() gives back every relay socket and quota it took.
+ * Thread  that worker, no other.
+ * Clock   `now_ms`, monotonic milliseconds, passed in, never going back; nonces need `wall_s`, Unix
+ *         seconds, set by turn_server_set_wall(). */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/hash.h"
+#include "base/net_addr.h"
+#include "base/pkt.h"
+#include "crypto/credential.h"
+#include "turn/drop.h"
+#include "turn/five_tuple.h"
+#include "turn/gate.h"
+#include "turn/turn_config.h"
+#include "wire/stun_code.h"
+
+struct turn_server;
+struct turn_relay; /* one relayed transport address of one allocation; the core's */
+
+/* What kind of relay port an Allocate wants. */
+enum turn_port_want { TURN_PORT_ANY, TURN_PORT_EVEN, TURN_PORT_EVEN_RESERVE, TURN_PORT_RESERVED };
+
+struct turn_relay_want {
+    struct turn_relay *relay; /* to be handed back with every packet of that socket */
+    struct net_addr
+        server;     /* the address the client reached us at: a relay address if none is set */
+    uint8_t family; /* NET_V4 or NET_V6; of the reservation for TURN_PORT_RESERVED: ignored */
+    enum turn_port_want want;
+    uint64_t token;     /* TURN_PORT_RESERVED: the reservation to be redeemed */
+    uint64_t new_token; /* TURN_PORT_EVEN_RESERVE: the token under which N+1 is to be kept */
+};
+
+struct turn_relay_grant {
+    void *port;              /* the effects' own handle: packets to peers carry it */
+    struct net_addr bound;   /* the local address of the socket */
+    struct net_addr relayed; /* what the client is told (external-ip) */
+};
+
+enum turn_event_kind {
+    TURN_EVENT_ALLOCATED,
+    TURN_EVENT_REFRESHED,
+    TURN_EVENT_PERMISSION, /* created or refreshed by CreatePermission or ChannelBind */
+    TURN_EVENT_CHANNEL,
+    TURN_EVENT_DELETED, /* by Refresh with LIFETIME 0 */
+    TURN_EVENT_EXPIRED,
+    TURN_EVENT_CLOSED,  /* by the server: shutdown, session ended by the administrator */
+    TURN_EVENT_REVOKED, /* a permission that the gate no longer grants (reload) */
+    TURN_EVENT_REFUSED, /* a request was answered with `code` */
+};
+
+/* Spans and pointers are valid during the call only. */
+struct turn_event {
+    enum turn_event_kind kind;
+    uint64_t session; /* allocation number, unique in the worker; 0 when there is none */
+    uint16_t method;
+    enum stun_code code;    /* REFUSED */
+    enum gate_verdict gate; /* why a peer was refused, with 403 */
+    const struct net_addr *client;
+    const struct net_addr *server;
+    const struct net_addr *relayed[2]; /* IPv4, IPv6; NULL when absent */
+    const struct net_addr *peer;       /* NULL when none */
+    struct bytes user;                 /* empty when unknown */
+    uint32_t lifetime_s;
+    const struct turn_traffic *traffic; /* DELETED, EXPIRED, CLOSED */
+};
+
+/* Packets and payload bytes of one allocation. */
+struct turn_traffic {
+    uint64_t to_peer_packets;
+    uint64_t to_peer_bytes;
+    uint64_t to_client_packets;
+    uint64_t to_client_bytes;
+};
+
+/* What the core asks of its surroundings.  No call may come back into the core. */
+struct turn_effects {
+    void *arg; /* first argument of every call */
+
+    /* Fill `n` bytes with cryptographically secure randomness. */
+    void (*random_fill)(void *arg, uint8_t *out, size_t n);
+
+    /* Find the keys of a user.  0 with `*out`; -ENOENT no such user; -EAGAIN: being looked up, the
+     * verdict will be TURN_WAIT; -EBUSY: cannot be looked up now, the request is dropped. */
+    int (*key_find)(void *arg, const struct credential_query *query, struct credential_keys *out);
+
+    /* Open a relay socket.  0 with `*out`; -ENOSPC no port or socket (508); -EAFNOSUPPORT no
+     * address of that family (440); -ENOENT no such reservation (508). */
+    int (*relay_open)(void *arg, const struct turn_relay_want *want, struct turn_relay_grant *out);
+
+    /* Close it and give its port back.  A reservation made with it lives on until its own end. */
+    void (*relay_close)(void *arg, void *port);
+
+    /* Count an allocation of `user`: 0, or -EDQUOT (486), or -ENOSPC (508). */
+    int (*quota_take)(void *arg, struct bytes user);
+    void (*quota_give)(void *arg, struct bytes user);
+
+    /* Ask for `bytes` of the server's whole bandwidth towards peers (0) or clients (1); returns how
+     * many are granted (a lease, at least `bytes`, or 0). */
+    uint64_t (*capacity_lease)(void *arg, int direction, uint32_t bytes, uint64_t now_ms);
+
+    /* Tell of something that happened. */
+    void (*event)(void *arg, const struct turn_event *event);
+};
+
+struct turn_server_options {
+    const struct turn_config *config; /* borrowed until the next turn_server_configure() */
+    struct turn_effects effects;
+    struct hash_key hash_key; /* secret of the tables */
+    uint32_t max_allocations; /* of this instance */
+    uint64_t now_ms;
+    uint64_t wall_s;
+};
+
+/* Returns 0 with `*out`; -ENOMEM; -EIO when libcrypto lacks an algorithm. */
+MUST_USE int turn_server_new(const struct turn_server_options *options, struct turn_server **out);
+
+/* End every allocation (TURN_EVENT_CLOSED) and release all.  NULL is allowed. */
+void turn_server_free(struct turn_server *server);
+
+/* What is to become of a packet. */
+enum turn_verdict {
+    TURN_DROP,      /* nothing; counted under its reason */
+    TURN_TO_CLIENT, /* send it to pkt->remote, from pkt->local through pkt->port (a listener) */
+    TURN_TO_PEER,   /* send it to pkt->remote, from pkt->local through pkt->port (a relay socket) */
+    TURN_WAIT,      /* keep the packet as it is and submit it again when the key is there */
+};
+
+/* A datagram from a client.  In: data, len, remote (client), local (server address it was sent to),
+ * port (listener, handed back with all packets to that client), tos.  Hot path. */
+enum turn_verdict turn_server_client_packet(struct turn_server *server, struct pkt *pkt,
+                                            uint64_t now_ms);
+
+/* A datagram from a peer to `relay`.  In: data, len, remote (peer), tos; PKT_HEADROOM bytes of room
+ * in front.  TURN_TO_CLIENT or TURN_DROP.  Hot path. */
+enum turn_verdict turn_server_peer_packet(struct turn_server *server, struct turn_relay *relay,
+                                          struct pkt *pkt, uint64_t now_ms);
+
+/* An ICMP error about a datagram that `relay` sent (RFC 8656 section 11.5). */
+struct turn_icmp {
+    struct net_addr peer; /* its destination; port 0 when unknown */
+    uint8_t type;
+    uint8_t code;
+    uint32_t mtu; /* of "too big" errors, else ignored */
+};
+
+/* Turn `icmp` into a Data indication written to `pkt` (a free buffer).  TURN_TO_CLIENT or DROP. */
+enum turn_verdict turn_server_peer_icmp(struct turn_server *server, struct turn_relay *relay,
+                                        const struct turn_icmp *icmp, struct pkt *pkt,
+                                        uint64_t now_ms);
+
+/* Release what has expired by `now_ms`; handles at most `budget` allocations and returns how many
+ * were handled (== budget: call again). */
+uint32_t turn_server_tick(struct turn_server *server, uint64_t now_ms, uint32_t budget);
+
+/* A time not later than the next deadline; UINT64_MAX when there is none. */
+uint64_t turn_server_next_deadline(const struct turn_server *server);
+
+/* Wall clock for nonces, Unix seconds; call at least once a second while packets flow. */
+void turn_server_set_wall(struct turn_server *server, uint64_t wall_s);
+
+/* Use another configuration from now on; the old one is no longer borrowed afterwards.  Permissions
+ * and channels that its gate no longer grants are taken away by turn_server_recheck(). */
+void turn_server_configure(struct turn_server *server, const struct turn_config *config);
+
+/* Ask the gate again about every permission and channel, `budget` allocations a call.  Returns true
+ * when all were asked. */
+bool turn_server_recheck(struct turn_server *server, uint32_t budget, uint64_t now_ms);
+
+/* End the session with that number (TURN_EVENT_CLOSED).  0 or -ENOENT. */
+MUST_USE int turn_server_close_session(struct turn_server *server, uint64_t session,
+                                       uint64_t now_ms);
+
+/* Numbers for statistics; single writer, read relaxed by others. */
+struct turn_counters {
+    uint64_t drops[DROP_COUNT];
+    uint64_t requests[16]; /* by method number */
+    uint64_t successes[16];
+    uint64_t refused_300_to_599[300]; /* by error code - 300 */
+    uint64_t to_peer_packets;
+    uint64_t to_peer_bytes;
+    uint64_t to_client_packets;
+    uint64_t to_client_bytes;
+};
+
+const struct turn_counters *turn_server_counters(const struct turn_server *server);
+uint32_t turn_server_allocation_count(const struct turn_server *server);
+
+/* --- the session parcel (design 1.3) ------------------------------------------------------------
+ */
+
+struct writer;
+
+/* Write the allocation of `five_tuple` as a parcel: a versioned record of everything a session is
+ * made of (keys included: it is a secret).  0; -ENOENT; -ENOBUFS. */
+MUST_USE int turn_server_pack(const struct turn_server *server, const struct five_tuple *tuple,
+                              uint64_t now_ms, struct writer *out);
+
+/* Take a session in.  `grants` are its relay sockets, IPv4 first, as many as the parcel has (its
+ * count is found with turn_parcel_relays()); `attach` tells the effects' owner of the new relays.
+ * 0; -EBADMSG; -EEXIST when the 5-tuple has an allocation; -ENOSPC; -ENOMEM; nothing is kept then.
+ */
+MUST_USE int turn_server_unpack(struct turn_server *server, struct bytes parcel, void *listener,
+                                const struct turn_relay_grant grants[2],
+                                struct turn_relay *out_relays[2], uint64_t now_ms);

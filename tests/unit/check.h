@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every cmocka test includes: cmocka.h needs these four headers before it, in this order. */
+#pragma once
+
+/* clang-format off */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+/* clang-format on */
+
+#define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
