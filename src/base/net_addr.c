@@ -125,7 +125,7 @@ int net_addr_parse(const char *text, uint16_t default_port, struct net_addr *out
             return -EBADMSG;
         }
     }
-    if (net_ip_parse(host, &ip) < 0 ||
+    if (net_ip_parse(host, &ip) < 0 || (zone != NULL && net_ip_is_v4(&ip)) ||
         (port_text != NULL && number_parse(port_text, UINT16_MAX, &port) < 0)) {
         return -EBADMSG;
     }

@@ -2,8 +2,8 @@
 /* A hierarchical timer wheel with millisecond resolution on a clock that is passed in.
  *
  * Eleven levels of 64 slots cover the whole 64-bit clock.  Starting, cancelling and finding the
- * next deadline take constant time; a timer an hour away is moved at most three times before it is
- * due.
+ * next deadline take constant time; a timer is moved once a level on its way down, for an hour
+ * mostly three times.
  *
  * Owner   one worker; timers are embedded in the objects they belong to.
  * Thread  that worker.  Clock  monotonic milliseconds, passed in, never going back. */
@@ -44,6 +44,7 @@ void wheel_cancel(struct wheel *w, struct wheel_timer *t);
  * left.  Called in a loop. */
 struct wheel_timer *wheel_expired(struct wheel *w, uint64_t now_ms);
 
-/* A time not later than the next deadline (exact when it is less than 64 ms away);
+/* A time after now and not later than the next deadline: the deadline itself when it lies in the
+ * same 64 ms as the clock, else the time from which more is known.  Now, when a timer is due;
  * UINT64_MAX without timers. */
 uint64_t wheel_next_deadline(const struct wheel *w);

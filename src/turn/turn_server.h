@@ -181,7 +181,8 @@ bool turn_server_recheck(struct turn_server *server, uint32_t budget, uint64_t n
 MUST_USE int turn_server_close_session(struct turn_server *server, uint64_t session,
                                        uint64_t now_ms);
 
-/* Numbers for statistics; single writer, read relaxed by others. */
+/* Numbers for statistics: written by the worker alone with relaxed stores; another thread reads
+ * each with __atomic_load_n(.., __ATOMIC_RELAXED). */
 struct turn_counters {
     uint64_t drops[DROP_COUNT];
     uint64_t requests[16]; /* by method number */
@@ -197,19 +198,26 @@ const struct turn_counters *turn_server_counters(const struct turn_server *serve
 uint32_t turn_server_allocation_count(const struct turn_server *server);
 
 /* --- the session parcel (design 1.3) ------------------------------------------------------------
- */
+ *
+ * Everything that a session is made of, as one versioned record.  Times travel as what is left of
+ * them, so the clocks of the two ends need not agree.  It holds the user's keys: it is a secret. */
 
-struct writer;
+enum { TURN_PARCEL_HEAD = 512 + CREDENTIAL_NAME_MAX, TURN_PARCEL_PERM = 24, TURN_PARCEL_CHAN = 34 };
 
-/* Write the allocation of `five_tuple` as a parcel: a versioned record of everything a session is
- * made of (keys included: it is a secret).  0; -ENOENT; -ENOBUFS. */
+/* Write the session of `tuple` to `out` (TURN_PARCEL_HEAD bytes, and TURN_PARCEL_PERM / _CHAN for
+ * each permission and channel, are enough).  0; -ENOENT; -ENOBUFS. */
 MUST_USE int turn_server_pack(const struct turn_server *server, const struct five_tuple *tuple,
                               uint64_t now_ms, struct writer *out);
 
-/* Take a session in.  `grants` are its relay sockets, IPv4 first, as many as the parcel has (its
- * count is found with turn_parcel_relays()); `attach` tells the effects' owner of the new relays.
- * 0; -EBADMSG; -EEXIST when the 5-tuple has an allocation; -ENOSPC; -ENOMEM; nothing is kept then.
- */
+/* The session of `tuple` has left: forget it without closing its relay sockets, giving back its
+ * quota or telling of an end.  0 or -ENOENT. */
+MUST_USE int turn_server_forget(struct turn_server *server, const struct five_tuple *tuple);
+
+/* Take a session in under a new session number.  `listener` reaches its client; `ports[0]` and
+ * `ports[1]` are the effects' handles of its IPv4 and IPv6 relay sockets (NULL for a family that
+ * the parcel lacks); its quota is already counted.  0 with `out_relays`; -EBADMSG; -EEXIST when the
+ * 5-tuple has an allocation; -EINVAL when the ports do not match the relays; -ENOSPC; nothing is
+ * kept then. */
 MUST_USE int turn_server_unpack(struct turn_server *server, struct bytes parcel, void *listener,
-                                const struct turn_relay_grant grants[2],
-                                struct turn_relay *out_relays[2], uint64_t now_ms);
+                                void *const ports[2], struct turn_relay *out_relays[2],
+                                uint64_t now_ms);

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Allocations with their permissions and channels, and the tables that find them.
+ *
+ * Owner   the server core; everything lies in slabs whose limits are the memory plan.
+ * Thread  the worker.  Clock  milliseconds, passed in: an entry is alive while now < expires. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/bucket.h"
+#include "base/bytes.h"
+#include "base/list.h"
+#include "base/net_addr.h"
+#include "base/slab.h"
+#include "base/table.h"
+#include "base/wheel.h"
+#include "crypto/credential.h"
+#include "turn/five_tuple.h"
+#include "turn/turn_server.h"
+#include "wire/stun_msg.h"
+
+/* A user's name, as long as it is. */
+struct turn_name {
+    uint16_t len;
+    uint16_t quota_from; /* the part that quotas count */
+    uint16_t quota_len;
+    uint8_t bytes[];
+};
+
+/* One relayed transport address. */
+struct turn_relay {
+    struct turn_alloc *alloc;
+    void *port; /* the effects' handle; NULL while there is none */
+    uint64_t expires_ms;
+    struct net_addr bound;   /* local address of the socket */
+    struct net_addr relayed; /* what the client was told */
+};
+
+/* RFC 8656 section 9: an IP address that may be heard from. */
+struct turn_perm_key {
+    uint64_t session;
+    struct net_ip ip;
+};
+
+struct turn_perm {
+    struct turn_perm_key key;
+    uint64_t expires_ms;
+    struct list node; /* in alloc->perms */
+};
+
+/* RFC 8656 section 12: a channel number bound to a peer's transport address. */
+struct turn_chan_number {
+    uint64_t session;
+    uint64_t number;
+};
+
+struct turn_chan_peer {
+    uint64_t session;
+    struct net_addr addr;
+};
+
+struct turn_chan {
+    struct turn_chan_number number;
+    struct turn_chan_peer peer;
+    uint64_t expires_ms;
+    struct list node; /* in alloc->chans */
+};
+
+struct turn_alloc {
+    struct five_tuple tuple;
+    uint32_t chan_count;
+    uint64_t session;
+    void *listener;             /* what reaches the client */
+    struct turn_relay relay[2]; /* [0] IPv4, [1] IPv6; unused: port is NULL */
+    struct bucket to_peer;      /* max-bps */
+    struct bucket to_client;
+    struct list perms;
+    struct list chans;
+    struct list node;         /* in tables->allocs, oldest judged by the gate first */
+    struct wheel_timer timer; /* not later than the first thing in here that expires */
+    uint64_t created_ms;
+    uint64_t reservation; /* RESERVATION-TOKEN that was granted, or 0 */
+    struct turn_name *user;
+    struct credential_key key; /* proves requests without asking anybody */
+    struct turn_traffic traffic;
+    uint32_t perm_count;
+    uint32_t gate_generation; /* the configuration whose gate has judged it */
+    uint16_t family_code[2];  /* asked for but not granted: why IPv4 / IPv6 is missing, or 0 */
+    uint8_t tid[STUN_TID];    /* of the Allocate that made it */
+};
+
+/* An ended allocation's making transaction: a late duplicate must not make it again. */
+struct turn_tombstone {
+    struct turn_tombstone_key {
+        struct five_tuple tuple;
+        uint8_t tid[STUN_TID];
+    } key;
+
+    uint64_t expires_ms;
+    struct list node; /* in tables->tombs, oldest first */
+};
+
+struct turn_tables {
+    struct table by_tuple;  /* struct turn_alloc */
+    struct table perms;     /* struct turn_perm */
+    struct table by_number; /* struct turn_chan */
+    struct table by_peer;   /* struct turn_chan */
+    struct table by_tid;    /* struct turn_tombstone */
+    struct slab *alloc_slab;
+    struct slab *perm_slab;
+    struct slab *chan_slab;
+    struct slab *tomb_slab;
+    struct slab *name_slab; /* names of usual length */
+    struct slab *long_name_slab;
+    struct list allocs;
+    struct list tombs;
+    struct wheel *wheel;
+    uint64_t next_session;
+    uint32_t generation; /* of the configuration */
+};
+
+/* 0 or -ENOMEM (nothing is held then). */
+MUST_USE int turn_tables_init(struct turn_tables *t, struct wheel *wheel, struct hash_key key,
+                              uint32_t max_allocations);
+void turn_tables_fini(struct turn_tables *t);
+
+/* Make an allocation for `tuple` without relays.  NULL at the limit or without memory. */
+MUST_USE struct turn_alloc *turn_alloc_new(struct turn_tables *t, const struct five_tuple *tuple,
+                                           uint64_t now_ms);
+
+/* Release `alloc` with its permissions and channels; its relays must be closed. */
+void turn_alloc_free(struct turn_tables *t, struct turn_alloc *alloc);
+
+/* Hot path: one probe. */
+struct turn_alloc *turn_alloc_find(const struct turn_tables *t, const struct five_tuple *tuple);
+
+/* Give `alloc` a copy of a user's name.  0 or -ENOMEM. */
+MUST_USE int turn_alloc_set_user(struct turn_tables *t, struct turn_alloc *alloc, struct bytes name,
+                                 uint16_t quota_from, uint16_t quota_len);
+struct bytes turn_alloc_user(const struct turn_alloc *alloc);
+struct bytes turn_alloc_quota_user(const struct turn_alloc *alloc);
+
+/* The relay of `family`, or NULL when there is none. */
+struct turn_relay *turn_alloc_relay(struct turn_alloc *alloc, uint8_t family);
+
+/* See to it that the allocation is looked at by `deadline_ms`. */
+void turn_alloc_wake_by(struct turn_tables *t, struct turn_alloc *alloc, uint64_t deadline_ms);
+
+/* Release expired permissions and channels and set the timer for the next thing that expires. */
+void turn_alloc_sweep(struct turn_tables *t, struct turn_alloc *alloc, uint64_t now_ms);
+
+/* Remember for 40 s the transaction that made `alloc`, which is about to be freed: a late duplicate
+ * of that Allocate must not make it again (RFC 8489 section 6.3.1).  Bounded: the oldest gives way.
+ */
+void turn_tombstone_keep(struct turn_tables *t, const struct turn_alloc *alloc, uint64_t now_ms);
+
+/* True when a tombstone holds this transaction. */
+bool turn_tombstone_holds(struct turn_tables *t, const struct five_tuple *tuple,
+                          const uint8_t tid[STUN_TID], uint64_t now_ms);
+
+/* --- permissions (perm.c) ----------------------------------------------------------------------
+ */
+
+/* The live permission for `ip`, or NULL.  Hot path: one probe. */
+struct turn_perm *turn_perm_find(const struct turn_tables *t, const struct turn_alloc *alloc,
+                                 const struct net_ip *ip, uint64_t now_ms);
+
+/* Find or make the entry for `ip`.  A new one is not alive until turn_perm_refresh().
+ * NULL at `max` entries or without memory. */
+MUST_USE struct turn_perm *turn_perm_get(struct turn_tables *t, struct turn_alloc *alloc,
+                                         const struct net_ip *ip, uint32_t max, uint64_t now_ms);
+void turn_perm_refresh(struct turn_tables *t, struct turn_alloc *alloc, struct turn_perm *perm,
+                       uint64_t expires_ms);
+void turn_perm_remove(struct turn_tables *t, struct turn_alloc *alloc, struct turn_perm *perm);
+
+/* Release the entries that never came alive, or have expired. */
+void turn_perm_sweep(struct turn_tables *t, struct turn_alloc *alloc, uint64_t now_ms);
+
+/* --- channels (chan.c) -------------------------------------------------------------------------
+ */
+
+/* The live channel with `number` / of `peer`, or NULL.  Hot path: one probe each. */
+struct turn_chan *turn_chan_by_number(const struct turn_tables *t, const struct turn_alloc *alloc,
+                                      uint16_t number, uint64_t now_ms);
+struct turn_chan *turn_chan_by_peer(const struct turn_tables *t, const struct turn_alloc *alloc,
+                                    const struct net_addr *peer, uint64_t now_ms);
+
+/* Bind `number` to `peer`, or refresh that binding, until `expires_ms`.  0; -EEXIST when one of the
+ * two is bound to another; -ENOSPC at `max` channels or without memory; unchanged on failure. */
+MUST_USE int turn_chan_bind(struct turn_tables *t, struct turn_alloc *alloc, uint16_t number,
+                            const struct net_addr *peer, uint32_t max, uint64_t expires_ms,
+                            uint64_t now_ms);
+void turn_chan_remove(struct turn_tables *t, struct turn_alloc *alloc, struct turn_chan *chan);

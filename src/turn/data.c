@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Application data in both directions: ChannelData, Send and Data (RFC 8656 sections 11 and 12.5 to
+ * 12.7), and ICMP errors (section 11.5).  Hot path: at most two table probes a packet, no copy. */
+#include <string.h>
+
+#include "turn/turn_int.h"
+#include "wire/channel_data.h"
+#include "wire/stun_addr.h"
+
+enum {
+    /* Largest payload of a UDP datagram over IPv4 and over IPv6 (no jumbograms). */
+    UDP_MAX_V4 = 65535 - 20 - 8,
+    UDP_MAX_V6 = 65535 - 8,
+    XOR_ADDR_V4 = 4 + 8,
+    XOR_ADDR_V6 = 4 + 20,
+    DSCP_BITS = 0xfc,
+    ECN_BITS = 0x03,
+};
+
+enum direction { TO_PEER = 0, TO_CLIENT = 1 };
+
+/* Take `bytes` of the server's bandwidth; small leases keep the workers from meeting. */
+static bool capacity_take(struct turn_server *s, enum direction way, uint32_t bytes,
+                          uint64_t now_ms)
+{
+    if (s->lease[way] < bytes) {
+        s->lease[way] +=
+            s->fx.capacity_lease(s->fx.arg, (int)way, bytes - (uint32_t)s->lease[way], now_ms);
+        if (s->lease[way] < bytes) {
+            return false;
+        }
+    }
+    s->lease[way] -= bytes;
+    return true;
+}
+
+/* max-bps and bps-capacity; DROP_COUNT when the packet may pass. */
+static inline enum drop over_limit(struct turn_server *s, struct turn_alloc *alloc,
+                                   enum direction way, uint32_t bytes, uint64_t now_ms)
+{
+    struct bucket *bucket = way == TO_PEER ? &alloc->to_peer : &alloc->to_client;
+
+    if (s->config->max_bps != 0 && !bucket_take(bucket, s->config->max_bps, bytes, now_ms)) {
+        return DROP_BANDWIDTH;
+    }
+    if (s->config->limit_capacity && !capacity_take(s, way, bytes, now_ms)) {
+        return DROP_CAPACITY;
+    }
+    return DROP_COUNT;
+}
+
+/* RFC 8656 section 14: DSCP and ECN as they came, or the alternate values. */
+static inline uint8_t tos_out(const struct turn_config *config, uint8_t tos)
+{
+    return (uint8_t)(tos &
+                     ((config->copy_dscp ? DSCP_BITS : 0) | (config->copy_ecn ? ECN_BITS : 0)));
+}
+
+static enum turn_verdict send_to_peer(struct turn_server *s, struct turn_alloc *alloc,
+                                      const struct turn_relay *relay, struct pkt *pkt)
+{
+    pkt->local = relay->bound;
+    pkt->port = relay->port;
+    pkt->tos = tos_out(s->config, pkt->tos);
+    alloc->traffic.to_peer_packets++;
+    alloc->traffic.to_peer_bytes += pkt->len;
+    turn_count(&s->count.to_peer_packets, 1);
+    turn_count(&s->count.to_peer_bytes, pkt->len);
+    return TURN_TO_PEER;
+}
+
+static enum turn_verdict send_to_client(const struct turn_server *s, const struct turn_alloc *alloc,
+                                        struct pkt *pkt)
+{
+    pkt->remote = alloc->tuple.client;
+    pkt->local = alloc->tuple.server;
+    pkt->port = alloc->listener;
+    pkt->tos = tos_out(s->config, pkt->tos);
+    pkt->df = false;
+    return TURN_TO_CLIENT;
+}
+
+/* RFC 8656 section 12.6.  No permission is asked for from client to peer on a live channel (A-19):
+ * the binding was judged when it was made, and is judged again when the rules change. */
+enum turn_verdict turn_channel_data(struct turn_server *s, struct pkt *pkt, uint64_t now_ms)
+{
+    uint16_t number;
+    struct bytes data;
+
+    if (channel_data_decode((struct bytes){pkt->data, pkt->len}, &number, &data) < 0) {
+        return turn_drop(s, DROP_BAD_LENGTH);
+    }
+    const struct five_tuple tuple = turn_tuple_of(pkt);
+    struct turn_alloc *alloc = turn_alloc_find(&s->tables, &tuple);
+    if (alloc == NULL) {
+        return turn_drop(s, DROP_NO_ALLOCATION);
+    }
+    const struct turn_chan *chan = turn_chan_by_number(&s->tables, alloc, number, now_ms);
+    if (chan == NULL) {
+        return turn_drop(s, DROP_NO_CHANNEL);
+    }
+    const struct turn_relay *relay = turn_alloc_relay(alloc, chan->peer.addr.family);
+    if (relay == NULL || relay->expires_ms <= now_ms) {
+        return turn_drop(s, DROP_NO_ALLOCATION);
+    }
+    const enum drop limit = over_limit(s, alloc, TO_PEER, pkt->len, now_ms);
+    if (limit != DROP_COUNT) {
+        return turn_drop(s, limit);
+    }
+    pkt_strip(pkt, CHANNEL_HEAD, (uint32_t)data.n);
+    pkt->remote = chan->peer.addr;
+    pkt->df = false;
+    return send_to_peer(s, alloc, relay, pkt);
+}
+
+/* Send indication (RFC 8656 section 11.2). */
+enum turn_verdict turn_on_send(struct turn_server *s, struct pkt *pkt, const struct turn_req *req,
+                               uint64_t now_ms)
+{
+    const uint32_t required = HAS_XOR_PEER_ADDRESS | HAS_DATA;
+    const uint32_t used = required | HAS_DONT_FRAGMENT;
+    const struct net_addr *peer = &req->peer;
+
+    if (req->overrun || (req->bad & used) != 0 || (req->has & required) != required ||
+        peer->port == 0) {
+        return turn_drop(s, DROP_BAD_INDICATION);
+    }
+    if (req->unknown_count > 0) {
+        return turn_drop(s, DROP_UNKNOWN_ATTRIBUTE);
+    }
+    const struct five_tuple tuple = turn_tuple_of(pkt);
+    struct turn_alloc *alloc = turn_alloc_find(&s->tables, &tuple);
+    if (alloc == NULL) {
+        return turn_drop(s, DROP_NO_ALLOCATION);
+    }
+    const struct turn_relay *relay = turn_alloc_relay(alloc, peer->family);
+    if (relay == NULL || relay->expires_ms <= now_ms ||
+        (peer->family == NET_V6 && net_ip_is_v4(&peer->ip))) {
+        return turn_drop(s, DROP_PEER_FAMILY);
+    }
+    if (turn_perm_find(&s->tables, alloc, &peer->ip, now_ms) == NULL) {
+        return turn_drop(s, DROP_NO_PERMISSION);
+    }
+    if (gate_check_addr(s->config->gate, peer) != GATE_OPEN) {
+        return turn_drop(s, DROP_PEER_DENIED);
+    }
+    const enum drop limit = over_limit(s, alloc, TO_PEER, pkt->len, now_ms);
+    if (limit != DROP_COUNT) {
+        return turn_drop(s, limit);
+    }
+    /* RFC 8656 section 13: DONT-FRAGMENT is ignored wherever IPv6 is on one side. */
+    pkt->df = (req->has & HAS_DONT_FRAGMENT) != 0 && alloc->tuple.client.family == NET_V4 &&
+              peer->family == NET_V4;
+    pkt_strip(pkt, (uint32_t)(req->data.p - pkt->data), (uint32_t)req->data.n);
+    pkt->remote = *peer;
+    return send_to_peer(s, alloc, relay, pkt);
+}
+
+static uint32_t datagram_max(const struct net_addr *client)
+{
+    return client->family == NET_V4 ? UDP_MAX_V4 : UDP_MAX_V6;
+}
+
+static void put_attr_head(uint8_t *at, uint16_t type, uint16_t len)
+{
+    be16_put(at, type);
+    be16_put(at + 2, len);
+}
+
+/* Write header, XOR-PEER-ADDRESS and the head of a last attribute of `len` bytes to `at`: a Data
+ * indication that wants only that attribute's value behind it. */
+static void put_data_head(struct turn_server *s, uint8_t *at, const struct net_addr *peer,
+                          uint16_t last_type, uint32_t len)
+{
+    const uint32_t addr_len = peer->family == NET_V4 ? XOR_ADDR_V4 : XOR_ADDR_V6;
+    uint8_t tid[STUN_TID];
+    struct stun_out out;
+
+    s->fx.random_fill(s->fx.arg, tid, sizeof(tid));
+    stun_out_begin(&out, at, STUN_HEADER + addr_len, stun_type(STUN_DATA, STUN_INDICATION), tid);
+    stun_out_xor_addr(&out, STUN_XOR_PEER_ADDRESS, peer);
+    be16_put(at + 2, (uint16_t)(addr_len + STUN_ATTR_HEAD + ((len + 3) & ~3U)));
+    put_attr_head(at + STUN_HEADER + addr_len, last_type, (uint16_t)len);
+}
+
+/* Wrap a peer's datagram into a Data indication in place (RFC 8656 section 11.3). */
+static enum drop wrap_data(struct turn_server *s, const struct turn_alloc *alloc, struct pkt *pkt)
+{
+    const uint32_t addr_len = pkt->remote.family == NET_V4 ? XOR_ADDR_V4 : XOR_ADDR_V6;
+    const uint32_t head = STUN_HEADER + addr_len + STUN_ATTR_HEAD;
+    const uint32_t len = pkt->len;
+    const uint32_t padding = -len & 3;
+    const uint8_t *end = pkt->buf + PKT_HEADROOM + pkt->cap;
+
+    if (head + len + padding > datagram_max(&alloc->tuple.client) ||
+        pkt->data + len + padding > end) {
+        return DROP_TOO_BIG;
+    }
+    memset(pkt->data + len, 0, padding);
+    put_data_head(s, pkt_prepend(pkt, head), &pkt->remote, STUN_DATA_ATTR, len);
+    pkt->len += padding;
+    return DROP_COUNT;
+}
+
+/* Put a ChannelData head before a peer's datagram (RFC 8656 section 12.5; no padding on UDP). */
+static enum drop wrap_channel(const struct turn_alloc *alloc, const struct turn_chan *chan,
+                              struct pkt *pkt)
+{
+    const uint32_t len = pkt->len;
+
+    if (len + CHANNEL_HEAD > datagram_max(&alloc->tuple.client)) {
+        return DROP_TOO_BIG;
+    }
+    channel_data_head(pkt_prepend(pkt, CHANNEL_HEAD), (uint16_t)chan->number.number, (uint16_t)len);
+    return DROP_COUNT;
+}
+
+enum turn_verdict turn_server_peer_packet(struct turn_server *s, struct turn_relay *relay,
+                                          struct pkt *pkt, uint64_t now_ms)
+{
+    struct turn_alloc *alloc = relay->alloc;
+    const uint32_t payload = pkt->len;
+    enum drop why = DROP_NO_ALLOCATION;
+
+    if (relay->expires_ms <= now_ms) {
+        goto drop;
+    }
+    /* The permission comes first: a bound channel does not replace an expired one. */
+    why = DROP_NO_PERMISSION;
+    if (turn_perm_find(&s->tables, alloc, &pkt->remote.ip, now_ms) == NULL) {
+        goto drop;
+    }
+    const struct turn_chan *chan = turn_chan_by_peer(&s->tables, alloc, &pkt->remote, now_ms);
+    why = DROP_PEER_DENIED; /* a channel's transport address was judged when it was bound */
+    if (chan == NULL && gate_check_addr(s->config->gate, &pkt->remote) != GATE_OPEN) {
+        goto drop;
+    }
+    why = chan != NULL ? wrap_channel(alloc, chan, pkt) : wrap_data(s, alloc, pkt);
+    if (why != DROP_COUNT) {
+        goto drop;
+    }
+    why = over_limit(s, alloc, TO_CLIENT, pkt->len, now_ms);
+    if (why != DROP_COUNT) {
+        goto drop;
+    }
+    alloc->traffic.to_client_packets++;
+    alloc->traffic.to_client_bytes += payload;
+    turn_count(&s->count.to_client_packets, 1);
+    turn_count(&s->count.to_client_bytes, payload);
+    return send_to_client(s, alloc, pkt);
+
+drop:
+    return turn_drop(s, why);
+}
+
+/* RFC 8656 section 11.5: only these are told to the client. */
+static bool icmp_relayed(uint8_t family, uint8_t type)
+{
+    return family == NET_V4 ? type == 3 || type == 11 : type >= 1 && type <= 3;
+}
+
+/* RFC 8656 section 18.13: the error data is the next hop's MTU, for "too big" errors only. */
+static bool icmp_tells_mtu(uint8_t family, const struct turn_icmp *icmp)
+{
+    return family == NET_V4 ? icmp->type == 3 && icmp->code == 4
+                            : icmp->type == 2 && icmp->code == 0;
+}
+
+enum turn_verdict turn_server_peer_icmp(struct turn_server *s, struct turn_relay *relay,
+                                        const struct turn_icmp *icmp, struct pkt *pkt,
+                                        uint64_t now_ms)
+{
+    struct turn_alloc *alloc = relay->alloc;
+    const uint8_t family = icmp->peer.family;
+
+    enum { ICMP_LEN = 8 };
+
+    if (relay->expires_ms <= now_ms) {
+        return turn_drop(s, DROP_NO_ALLOCATION);
+    }
+    if (!icmp_relayed(family, icmp->type)) {
+        return turn_drop(s, DROP_ICMP_OTHER);
+    }
+    /* The datagram's destination needs the permission, not the router that complains. */
+    if (turn_perm_find(&s->tables, alloc, &icmp->peer.ip, now_ms) == NULL) {
+        return turn_drop(s, DROP_NO_PERMISSION);
+    }
+    const uint32_t addr_len = family == NET_V4 ? XOR_ADDR_V4 : XOR_ADDR_V6;
+    uint8_t *at = pkt->buf + PKT_HEADROOM;
+
+    pkt->data = at;
+    pkt->len = STUN_HEADER + addr_len + STUN_ATTR_HEAD + ICMP_LEN;
+    put_data_head(s, at, &icmp->peer, STUN_ICMP, ICMP_LEN);
+    at += STUN_HEADER + addr_len + STUN_ATTR_HEAD;
+    be16_put(at, 0);
+    at[2] = icmp->type;
+    at[3] = icmp->code;
+    be32_put(at + 4, icmp_tells_mtu(family, icmp) ? icmp->mtu : 0);
+    pkt->tos = 0;
+    return send_to_client(s, alloc, pkt);
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The long-term credential mechanism as a server (RFC 8489 section 9.2.4), in the RFC's order:
+ *
+ *   no integrity -> 401; a missing attribute -> 400; inconsistent password algorithms -> 400;
+ *   unknown user -> 401; wrong integrity -> 401; NONCE not valid -> 438. */
+#include "crypto/longterm.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "turn/turn_int.h"
+
+enum { ALGORITHM_MD5 = 0x0001, ALGORITHM_SHA256 = 0x0002 };
+
+static const uint8_t offer_both[] = {0, ALGORITHM_SHA256, 0, 0, 0, ALGORITHM_MD5, 0, 0};
+static const uint8_t offer_md5[] = {0, ALGORITHM_MD5, 0, 0};
+static const uint8_t offer_sha256[] = {0, ALGORITHM_SHA256, 0, 0};
+
+struct bytes turn_algorithm_list(enum turn_algorithms algorithms)
+{
+    switch (algorithms) {
+    case TURN_ALG_MD5:
+        return (struct bytes){offer_md5, sizeof(offer_md5)};
+    case TURN_ALG_SHA256:
+        return (struct bytes){offer_sha256, sizeof(offer_sha256)};
+    case TURN_ALG_SHA256_MD5:
+    default:
+        return (struct bytes){offer_both, sizeof(offer_both)};
+    }
+}
+
+/* Is what the client says about password algorithms consistent with what `offered` it?  Sets
+ * `*out_algorithm` and returns STUN_OK, or STUN_BAD_REQUEST. */
+static enum stun_code judge_algorithms(const struct turn_req *req, enum turn_algorithms offered,
+                                       uint16_t *out_algorithm)
+{
+    const uint32_t both = HAS_PASSWORD_ALGORITHM | HAS_PASSWORD_ALGORITHMS;
+    const uint32_t sent = (req->has | req->bad) & both;
+
+    *out_algorithm = ALGORITHM_MD5;
+    if (!turn_nonce_offers_algorithms(req->nonce) || sent == 0) {
+        return STUN_OK; /* RFC 8489 section 9.2.4: as though it had said MD5 */
+    }
+    if ((req->has & both) != both) {
+        return STUN_BAD_REQUEST;
+    }
+    if (!bytes_equal(req->password_algorithms, turn_algorithm_list(offered))) {
+        return STUN_BAD_REQUEST;
+    }
+    const bool known = (req->password_algorithm == ALGORITHM_MD5 && offered != TURN_ALG_SHA256) ||
+                       (req->password_algorithm == ALGORITHM_SHA256 && offered != TURN_ALG_MD5);
+    if (!known || req->password_algorithm_params) {
+        return STUN_BAD_REQUEST;
+    }
+    *out_algorithm = req->password_algorithm;
+    return STUN_OK;
+}
+
+static struct bytes key_for(const struct credential_key *key, uint16_t algorithm)
+{
+    if (algorithm == ALGORITHM_SHA256) {
+        return (struct bytes){key->sha256, key->has_sha256 ? sizeof(key->sha256) : 0};
+    }
+    return (struct bytes){key->md5, key->has_md5 ? sizeof(key->md5) : 0};
+}
+
+/* 0 when `key` proves the request; -EPERM; -EIO.  MESSAGE-INTEGRITY-SHA256 alone counts when it is
+ * there; TURN takes no truncated one. */
+static int check_integrity(const struct turn_call *call, struct bytes key)
+{
+    const struct turn_req *req = call->req;
+
+    if (key.n == 0) {
+        return -EPERM;
+    }
+    if (((req->has | req->bad) & HAS_MI256) != 0) {
+        return req->mi256.n == STUN_MI256_LEN
+                   ? stun_msg_check_mi(call->server->mac, &req->msg, req->mi256, key)
+                   : -EPERM;
+    }
+    return (req->has & HAS_MI) != 0 ? stun_msg_check_mi(call->server->mac, &req->msg, req->mi, key)
+                                    : -EPERM;
+}
+
+/* Does the USERHASH, if there is one, denote the user called `name`? */
+static bool userhash_denotes(const struct turn_call *call, struct bytes name)
+{
+    uint8_t hash[CRYPTO_SHA256_LEN];
+
+    if ((call->req->has & HAS_USERHASH) == 0) {
+        return true;
+    }
+    return crypto_longterm_userhash(name, bytes_of(call->server->config->realm), hash) == 0 &&
+           crypto_equal(hash, call->req->userhash.p, sizeof(hash));
+}
+
+static bool names_user_of(const struct turn_call *call)
+{
+    const struct bytes user = turn_alloc_user(call->alloc);
+
+    if ((call->req->has & HAS_USERNAME) != 0 && !bytes_equal(call->req->username, user)) {
+        return false;
+    }
+    return userhash_denotes(call, user);
+}
+
+/* Try the key that made the allocation of this 5-tuple: what it proves needs no look-up, and an
+ * established session outlives its credentials and the database. */
+static int try_allocation(struct turn_call *call, uint16_t algorithm)
+{
+    if (call->alloc == NULL || call->alloc->user == NULL || !names_user_of(call)) {
+        return -EPERM;
+    }
+    const int err = check_integrity(call, key_for(&call->alloc->key, algorithm));
+    if (err == 0) {
+        const struct turn_name *user = call->alloc->user;
+        call->user_key = call->alloc->key;
+        call->found.name_len = user->len;
+        call->found.quota_from = user->quota_from;
+        call->found.quota_len = user->quota_len;
+        memcpy(call->found.name, user->bytes, user->len);
+    }
+    return err;
+}
+
+/* Find the user and try each key.  0; -EPERM (unknown, or wrong integrity); -EAGAIN; -EBUSY; -EIO.
+ */
+static int try_look_up(struct turn_call *call, uint16_t algorithm, bool proven)
+{
+    struct turn_server *s = call->server;
+    const struct turn_req *req = call->req;
+    const struct credential_query query = {
+        .username = (req->has & HAS_USERNAME) != 0 ? req->username : (struct bytes){NULL, 0},
+        .userhash = (req->has & HAS_USERHASH) != 0 ? req->userhash : (struct bytes){NULL, 0},
+        .allocate = req->msg.method == STUN_ALLOCATE,
+        .proven = proven,
+    };
+    const int err = s->fx.key_find(s->fx.arg, &query, &call->found);
+    if (err < 0) {
+        return err == -ENOENT ? -EPERM : err;
+    }
+    if (!userhash_denotes(call, (struct bytes){call->found.name, call->found.name_len})) {
+        return -EPERM; /* USERNAME and USERHASH of different users */
+    }
+    for (uint32_t i = 0; i < call->found.count; i++) {
+        const int match = check_integrity(call, key_for(&call->found.key[i], algorithm));
+        if (match != -EPERM) {
+            call->user_key = call->found.key[i];
+            return match;
+        }
+    }
+    return -EPERM;
+}
+
+/* What must be there once an integrity attribute is (RFC 8489 section 9.2.4). */
+static bool is_complete(const struct turn_req *req)
+{
+    return (req->has & (HAS_USERNAME | HAS_USERHASH)) != 0 && (req->has & HAS_REALM) != 0 &&
+           (req->has & HAS_NONCE) != 0 &&
+           (req->bad & (HAS_USERNAME | HAS_USERHASH | HAS_REALM | HAS_NONCE)) == 0;
+}
+
+int turn_authenticate(struct turn_call *call)
+{
+    struct turn_server *s = call->server;
+    const struct turn_req *req = call->req;
+    const uint32_t integrity = HAS_MI | HAS_MI256;
+    enum turn_algorithms offered = s->config->algorithms;
+    uint16_t algorithm;
+
+    if (((req->has | req->bad) & integrity) == 0) {
+        return STUN_UNAUTHENTICATED;
+    }
+    if (!is_complete(req)) {
+        return STUN_BAD_REQUEST;
+    }
+    const int nonce = turn_nonce_check(s, &call->pkt->remote, req->nonce, &offered);
+    if (nonce < 0) {
+        return nonce;
+    }
+    if (judge_algorithms(req, offered, &algorithm) != STUN_OK) {
+        return STUN_BAD_REQUEST;
+    }
+    const bool legacy =
+        ((req->has | req->bad) & (HAS_PASSWORD_ALGORITHM | HAS_PASSWORD_ALGORITHMS)) == 0;
+    if (!bytes_equal(req->realm, bytes_of(s->config->realm)) ||
+        (algorithm == ALGORITHM_MD5 && s->config->algorithms == TURN_ALG_SHA256) ||
+        ((req->has & HAS_USERHASH) != 0 && !s->config->username_anonymity)) {
+        return STUN_UNAUTHENTICATED;
+    }
+    int err = try_allocation(call, algorithm);
+    if (err == -EPERM) {
+        err = try_look_up(call, algorithm, nonce != TURN_NONCE_FORGED);
+    }
+    if (err == -EPERM) {
+        return STUN_UNAUTHENTICATED;
+    }
+    if (err == -EBUSY && nonce == TURN_NONCE_FORGED) {
+        return STUN_STALE_NONCE; /* no slow look-up for strangers: come again with a valid NONCE */
+    }
+    if (err < 0) {
+        return err;
+    }
+    /* A transaction that already made the allocation is answered again whatever its NONCE's age. */
+    if (nonce != TURN_NONCE_VALID && !(nonce == TURN_NONCE_STALE && call->retransmission)) {
+        return STUN_STALE_NONCE;
+    }
+    call->integrity = legacy ? TURN_MI : TURN_MI256;
+    call->key = key_for(&call->user_key, algorithm);
+    return STUN_OK;
+}

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The session parcel: the one place that says what a session is made of.
+ *
+ *   version 1 | 5-tuple | age | tid | reservation | user | key | 2 relays | buckets | traffic |
+ *   permissions | channels
+ *
+ * Numbers are big-endian; times are milliseconds that are left (or have passed: age). */
+#include <errno.h>
+#include <string.h>
+
+#include "turn/turn_int.h"
+
+enum { PARCEL_VERSION = 1, KEY_MD5 = 1, KEY_SHA256 = 2 };
+
+/* --- reading: a bounded cursor with a sticky error ----------------------------------------------
+ */
+
+struct reader {
+    struct bytes rest;
+    bool bad;
+};
+
+static struct bytes take(struct reader *r, size_t n)
+{
+    struct bytes out = {NULL, 0};
+
+    if (r->bad || bytes_take(&r->rest, n, &out) < 0) {
+        r->bad = true;
+    }
+    return out;
+}
+
+static void take_into(struct reader *r, void *out, size_t n)
+{
+    const struct bytes b = take(r, n);
+
+    if (r->bad) {
+        memset(out, 0, n);
+    } else {
+        memcpy(out, b.p, n);
+    }
+}
+
+static uint64_t take_number(struct reader *r, size_t n)
+{
+    const struct bytes b = take(r, n);
+    uint64_t value = 0;
+
+    for (size_t i = 0; i < b.n; i++) {
+        value = value << 8 | b.p[i];
+    }
+    return value;
+}
+
+/* --- parts, written and read side by side -------------------------------------------------------
+ */
+
+static void put_addr(struct writer *w, const struct net_addr *addr)
+{
+    writer_u8(w, addr->family);
+    writer_put(w, addr->ip.b, sizeof(addr->ip.b));
+    writer_be32(w, addr->scope);
+    writer_be16(w, addr->port);
+}
+
+static struct net_addr take_addr(struct reader *r)
+{
+    struct net_addr addr = {.zero = 0};
+
+    addr.family = (uint8_t)take_number(r, 1);
+    take_into(r, addr.ip.b, sizeof(addr.ip.b));
+    addr.scope = (uint32_t)take_number(r, 4);
+    addr.port = (uint16_t)take_number(r, 2);
+    if (addr.family != NET_V4 && addr.family != NET_V6) {
+        r->bad = true;
+    }
+    return addr;
+}
+
+static uint64_t left_ms(uint64_t expires_ms, uint64_t now_ms)
+{
+    return expires_ms > now_ms ? expires_ms - now_ms : 0;
+}
+
+static void put_key(struct writer *w, const struct credential_key *key)
+{
+    writer_u8(w, (uint8_t)((key->has_md5 ? KEY_MD5 : 0) | (key->has_sha256 ? KEY_SHA256 : 0)));
+    writer_put(w, key->md5, sizeof(key->md5));
+    writer_put(w, key->sha256, sizeof(key->sha256));
+}
+
+static void take_key(struct reader *r, struct credential_key *key)
+{
+    const uint64_t has = take_number(r, 1);
+
+    key->has_md5 = (has & KEY_MD5) != 0;
+    key->has_sha256 = (has & KEY_SHA256) != 0;
+    take_into(r, key->md5, sizeof(key->md5));
+    take_into(r, key->sha256, sizeof(key->sha256));
+}
+
+static void put_user(struct writer *w, const struct turn_name *user)
+{
+    writer_be16(w, user->len);
+    writer_be16(w, user->quota_from);
+    writer_be16(w, user->quota_len);
+    writer_put(w, user->bytes, user->len);
+}
+
+static int take_user(struct turn_tables *t, struct turn_alloc *alloc, struct reader *r)
+{
+    const uint16_t len = (uint16_t)take_number(r, 2);
+    const uint16_t quota_from = (uint16_t)take_number(r, 2);
+    const uint16_t quota_len = (uint16_t)take_number(r, 2);
+    const struct bytes name = take(r, len);
+
+    if (r->bad || len > CREDENTIAL_NAME_MAX || quota_from + quota_len > len) {
+        return -EBADMSG;
+    }
+    return turn_alloc_set_user(t, alloc, name, quota_from, quota_len) < 0 ? -ENOSPC : 0;
+}
+
+static void put_relay(struct writer *w, const struct turn_relay *relay, uint16_t family_code,
+                      uint64_t now_ms)
+{
+    writer_be16(w, family_code);
+    writer_u8(w, relay->port != NULL);
+    if (relay->port != NULL) {
+        writer_be64(w, left_ms(relay->expires_ms, now_ms));
+        put_addr(w, &relay->bound);
+        put_addr(w, &relay->relayed);
+    }
+}
+
+static int take_relay(struct reader *r, struct turn_relay *relay, uint16_t *family_code, void *port,
+                      uint64_t now_ms)
+{
+    *family_code = (uint16_t)take_number(r, 2);
+    const bool present = take_number(r, 1) != 0;
+
+    if (!r->bad && present != (port != NULL)) {
+        return -EINVAL;
+    }
+    if (present) {
+        relay->expires_ms = now_ms + take_number(r, 8);
+        relay->bound = take_addr(r);
+        relay->relayed = take_addr(r);
+    }
+    return 0;
+}
+
+static void put_bucket(struct writer *w, const struct bucket *bucket, uint64_t now_ms)
+{
+    writer_be64(w, bucket->tokens);
+    writer_be64(w, now_ms - bucket->last_ms);
+}
+
+static void take_bucket(struct reader *r, struct bucket *bucket, uint64_t now_ms)
+{
+    bucket->tokens = take_number(r, 8);
+    const uint64_t age_ms = take_number(r, 8);
+    bucket->last_ms = age_ms < now_ms ? now_ms - age_ms : 0;
+}
+
+static void put_traffic(struct writer *w, const struct turn_traffic *traffic)
+{
+    writer_be64(w, traffic->to_peer_packets);
+    writer_be64(w, traffic->to_peer_bytes);
+    writer_be64(w, traffic->to_client_packets);
+    writer_be64(w, traffic->to_client_bytes);
+}
+
+static void take_traffic(struct reader *r, struct turn_traffic *traffic)
+{
+    traffic->to_peer_packets = take_number(r, 8);
+    traffic->to_peer_bytes = take_number(r, 8);
+    traffic->to_client_packets = take_number(r, 8);
+    traffic->to_client_bytes = take_number(r, 8);
+}
+
+static void put_perms(struct writer *w, const struct turn_alloc *alloc, uint64_t now_ms)
+{
+    writer_be32(w, alloc->perm_count);
+    LIST_EACH (node, &alloc->perms) {
+        const struct turn_perm *perm = CONTAINER_OF(node, struct turn_perm, node);
+        writer_put(w, perm->key.ip.b, sizeof(perm->key.ip.b));
+        writer_be64(w, left_ms(perm->expires_ms, now_ms));
+    }
+}
+
+static int take_perms(struct turn_tables *t, struct turn_alloc *alloc, struct reader *r,
+                      uint64_t now_ms)
+{
+    uint64_t count = take_number(r, 4);
+
+    for (; count > 0 && !r->bad; count--) {
+        struct net_ip ip;
+        take_into(r, ip.b, sizeof(ip.b));
+        const uint64_t ms = take_number(r, 8);
+        if (r->bad) {
+            break;
+        }
+        struct turn_perm *perm = turn_perm_get(t, alloc, &ip, UINT32_MAX, now_ms);
+        if (perm == NULL) {
+            return -ENOSPC;
+        }
+        turn_perm_refresh(t, alloc, perm, now_ms + ms);
+    }
+    return 0;
+}
+
+static void put_chans(struct writer *w, const struct turn_alloc *alloc, uint64_t now_ms)
+{
+    writer_be32(w, alloc->chan_count);
+    LIST_EACH (node, &alloc->chans) {
+        const struct turn_chan *chan = CONTAINER_OF(node, struct turn_chan, node);
+        writer_be16(w, (uint16_t)chan->number.number);
+        put_addr(w, &chan->peer.addr);
+        writer_be64(w, left_ms(chan->expires_ms, now_ms));
+    }
+}
+
+static int take_chans(struct turn_tables *t, struct turn_alloc *alloc, struct reader *r,
+                      uint64_t now_ms)
+{
+    uint64_t count = take_number(r, 4);
+
+    for (; count > 0 && !r->bad; count--) {
+        const uint16_t number = (uint16_t)take_number(r, 2);
+        const struct net_addr peer = take_addr(r);
+        const uint64_t ms = take_number(r, 8);
+        if (r->bad || ms == 0) {
+            continue;
+        }
+        const int err = turn_chan_bind(t, alloc, number, &peer, UINT32_MAX, now_ms + ms, now_ms);
+        if (err < 0) {
+            return err == -EEXIST ? -EBADMSG : err;
+        }
+    }
+    return 0;
+}
+
+/* --- the whole ----------------------------------------------------------------------------------
+ */
+
+int turn_server_pack(const struct turn_server *s, const struct five_tuple *tuple, uint64_t now_ms,
+                     struct writer *out)
+{
+    const struct turn_alloc *alloc = turn_alloc_find(&s->tables, tuple);
+    if (alloc == NULL) {
+        return -ENOENT;
+    }
+    writer_u8(out, PARCEL_VERSION);
+    put_addr(out, &alloc->tuple.client);
+    put_addr(out, &alloc->tuple.server);
+    writer_be32(out, alloc->tuple.protocol);
+    writer_be64(out, now_ms - alloc->created_ms);
+    writer_put(out, alloc->tid, STUN_TID);
+    writer_be64(out, alloc->reservation);
+    put_user(out, alloc->user);
+    put_key(out, &alloc->key);
+    put_relay(out, &alloc->relay[0], alloc->family_code[0], now_ms);
+    put_relay(out, &alloc->relay[1], alloc->family_code[1], now_ms);
+    put_bucket(out, &alloc->to_peer, now_ms);
+    put_bucket(out, &alloc->to_client, now_ms);
+    put_traffic(out, &alloc->traffic);
+    put_perms(out, alloc, now_ms);
+    put_chans(out, alloc, now_ms);
+    return out->full ? -ENOBUFS : 0;
+}
+
+/* Everything after the 5-tuple. */
+static int unpack_body(struct turn_tables *t, struct turn_alloc *alloc, struct reader *r,
+                       void *const ports[2], uint64_t now_ms)
+{
+    const uint64_t age_ms = take_number(r, 8);
+    alloc->created_ms = age_ms < now_ms ? now_ms - age_ms : 0;
+    take_into(r, alloc->tid, STUN_TID);
+    alloc->reservation = take_number(r, 8);
+    int err = take_user(t, alloc, r);
+    if (err < 0) {
+        return err;
+    }
+    take_key(r, &alloc->key);
+    for (int i = 0; i < 2; i++) {
+        err = take_relay(r, &alloc->relay[i], &alloc->family_code[i], ports[i], now_ms);
+        if (err < 0) {
+            return err;
+        }
+    }
+    take_bucket(r, &alloc->to_peer, now_ms);
+    take_bucket(r, &alloc->to_client, now_ms);
+    take_traffic(r, &alloc->traffic);
+    err = take_perms(t, alloc, r, now_ms);
+    if (err == 0) {
+        err = take_chans(t, alloc, r, now_ms);
+    }
+    if (err < 0) {
+        return err;
+    }
+    return r->bad || r->rest.n > 0 ? -EBADMSG : 0;
+}
+
+int turn_server_unpack(struct turn_server *s, struct bytes parcel, void *listener,
+                       void *const ports[2], struct turn_relay *out_relays[2], uint64_t now_ms)
+{
+    struct reader r = {.rest = parcel, .bad = false};
+    struct five_tuple tuple;
+
+    if (take_number(&r, 1) != PARCEL_VERSION) {
+        return -EBADMSG;
+    }
+    tuple.client = take_addr(&r);
+    tuple.server = take_addr(&r);
+    tuple.protocol = (uint32_t)take_number(&r, 4);
+    if (r.bad || (ports[0] == NULL && ports[1] == NULL)) {
+        return r.bad ? -EBADMSG : -EINVAL;
+    }
+    if (turn_alloc_find(&s->tables, &tuple) != NULL) {
+        return -EEXIST;
+    }
+    struct turn_alloc *alloc = turn_alloc_new(&s->tables, &tuple, now_ms);
+    if (alloc == NULL) {
+        return -ENOSPC;
+    }
+    const int err = unpack_body(&s->tables, alloc, &r, ports, now_ms);
+    if (err < 0) {
+        turn_alloc_free(&s->tables, alloc);
+        return err;
+    }
+    alloc->listener = listener;
+    for (int i = 0; i < 2; i++) {
+        alloc->relay[i].port = ports[i];
+        out_relays[i] = ports[i] != NULL ? &alloc->relay[i] : NULL;
+    }
+    turn_alloc_sweep(&s->tables, alloc, now_ms); /* sets the timer */
+    return 0;
+}
+
+int turn_server_forget(struct turn_server *s, const struct five_tuple *tuple)
+{
+    struct turn_alloc *alloc = turn_alloc_find(&s->tables, tuple);
+    if (alloc == NULL) {
+        return -ENOENT;
+    }
+    alloc->relay[0].port = NULL;
+    alloc->relay[1].port = NULL;
+    turn_alloc_free(&s->tables, alloc);
+    return 0;
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every response is made here: the verdict of a handler becomes bytes, counter and event
+ * (conformance section 6: which response carries what). */
+#include <string.h>
+
+#include "turn/turn_int.h"
+#include "wire/stun_addr.h"
+
+static void put_text(struct stun_out *out, uint16_t type, const char *text)
+{
+    stun_out_attr(out, type, bytes_of(text));
+}
+
+static int put_challenge(struct turn_call *call, struct stun_out *out)
+{
+    struct turn_server *s = call->server;
+    uint8_t nonce[TURN_NONCE_LEN];
+    const int err = turn_nonce_make(s, &call->pkt->remote, nonce);
+    if (err < 0) {
+        return err;
+    }
+    put_text(out, STUN_REALM, s->config->realm);
+    stun_out_attr(out, STUN_NONCE, (struct bytes){nonce, sizeof(nonce)});
+    stun_out_attr(out, STUN_PASSWORD_ALGORITHMS, turn_algorithm_list(s->config->algorithms));
+    return 0;
+}
+
+/* UNKNOWN-ATTRIBUTES: each type once (RFC 8489 section 14.13). */
+static void put_unknown(const struct turn_call *call, struct stun_out *out)
+{
+    uint8_t list[2 * (TURN_REQ_MAX_UNKNOWN + 1)];
+    struct writer w = writer_over(list, sizeof(list));
+
+    for (uint8_t i = 0; i < call->req->unknown_count; i++) {
+        writer_be16(&w, call->req->unknown[i]);
+    }
+    if (call->refused_attr != 0) {
+        writer_be16(&w, call->refused_attr);
+    }
+    stun_out_attr(out, STUN_UNKNOWN_ATTRIBUTES, (struct bytes){list, w.len});
+}
+
+static int put_refusal(struct turn_call *call, struct stun_out *out, enum stun_code code)
+{
+    stun_out_error(out, code, stun_code_phrase(code));
+    switch ((int)code) {
+    case STUN_UNAUTHENTICATED:
+    case STUN_STALE_NONCE:
+        return put_challenge(call, out);
+    case STUN_UNKNOWN_ATTRIBUTE:
+        put_unknown(call, out);
+        return 0;
+    case STUN_TRY_ALTERNATE:
+        for (uint32_t i = 0; i < call->alternate_count; i++) {
+            stun_out_addr(out, STUN_ALTERNATE_SERVER, &call->alternate[i]);
+        }
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+static void put_binding(const struct turn_call *call, struct stun_out *out)
+{
+    stun_out_xor_addr(out, STUN_XOR_MAPPED_ADDRESS, &call->pkt->remote);
+    if (call->server->config->mapped_address) {
+        stun_out_addr(out, STUN_MAPPED_ADDRESS, &call->pkt->remote);
+    }
+}
+
+/* RFC 8656 section 7.2: the success response of an Allocate, first or repeated. */
+static void put_allocate(const struct turn_call *call, struct stun_out *out)
+{
+    struct turn_alloc *alloc = call->alloc;
+
+    for (uint8_t family = NET_V4; family <= NET_V6; family++) {
+        const struct turn_relay *relay = turn_alloc_relay(alloc, family);
+        if (relay != NULL) {
+            stun_out_xor_addr(out, STUN_XOR_RELAYED_ADDRESS, &relay->relayed);
+        } else if (alloc->family_code[family - 1] != STUN_OK) {
+            stun_out_address_error(out, family, (enum stun_code)alloc->family_code[family - 1]);
+        }
+    }
+    stun_out_u32(out, STUN_LIFETIME, call->lifetime_s);
+    stun_out_xor_addr(out, STUN_XOR_MAPPED_ADDRESS, &call->pkt->remote);
+    if (alloc->reservation != 0) {
+        uint8_t token[8];
+        be64_put(token, alloc->reservation);
+        stun_out_attr(out, STUN_RESERVATION_TOKEN, (struct bytes){token, sizeof(token)});
+    }
+}
+
+static void put_success(const struct turn_call *call, struct stun_out *out)
+{
+    switch (call->req->msg.method) {
+    case STUN_BINDING:
+        put_binding(call, out);
+        break;
+    case STUN_ALLOCATE:
+        put_allocate(call, out);
+        break;
+    case STUN_REFRESH:
+        stun_out_u32(out, STUN_LIFETIME, call->lifetime_s);
+        break;
+    default: /* CreatePermission and ChannelBind: integrity only */
+        break;
+    }
+}
+
+/* What stands last in every response. */
+static int put_tail(struct turn_call *call, struct stun_out *out)
+{
+    const struct turn_server *s = call->server;
+    int err = 0;
+
+    /* Strangers are told nothing about us: SOFTWARE only under integrity, or without any auth. */
+    if (s->config->software[0] != '\0' &&
+        (call->integrity != TURN_NO_INTEGRITY || !s->config->require_auth)) {
+        put_text(out, STUN_SOFTWARE, s->config->software);
+    }
+    if ((call->req->has & HAS_TRANSMIT_COUNTER) != 0) {
+        /* RFC 7982 section 3.3: Req echoed; Resp is 0, transactions are not counted. */
+        stun_out_u32(out, STUN_TRANSACTION_TRANSMIT_COUNTER,
+                     (uint32_t)call->req->transmit_count << 8);
+    }
+    if (call->integrity == TURN_MI) {
+        err = stun_out_mi(out, s->mac, call->key);
+    } else if (call->integrity == TURN_MI256) {
+        err = stun_out_mi256(out, s->mac, call->key);
+    }
+    if (s->config->always_fingerprint || (call->req->has & HAS_FINGERPRINT) != 0) {
+        stun_out_fingerprint(out);
+    }
+    return err;
+}
+
+static void tell_refusal(const struct turn_call *call, enum stun_code code)
+{
+    const struct turn_server *s = call->server;
+    const bool named = (call->req->has & HAS_USERNAME) != 0;
+    const struct turn_event event = {
+        .kind = TURN_EVENT_REFUSED,
+        .session = call->alloc != NULL ? call->alloc->session : 0,
+        .method = call->req->msg.method,
+        .code = code,
+        .gate = call->gate,
+        .client = &call->pkt->remote,
+        .server = &call->pkt->local,
+        .peer = (call->req->has & HAS_XOR_PEER_ADDRESS) != 0 ? &call->req->peer : NULL,
+        .user = named ? call->req->username : (struct bytes){NULL, 0},
+    };
+    s->fx.event(s->fx.arg, &event);
+}
+
+/* An answer to a stranger costs a token of his prefix (RFC 8656 section 21.1.1; no reflection). */
+static bool may_answer(struct turn_call *call, enum stun_code code)
+{
+    struct turn_server *s = call->server;
+
+    if (code == STUN_OK || call->integrity != TURN_NO_INTEGRITY || s->config->unauth_per_s == 0) {
+        return true;
+    }
+    return rate_take(s->unauth, &call->pkt->remote.ip, call->now_ms);
+}
+
+enum turn_verdict turn_reply(struct turn_call *call, enum stun_code code)
+{
+    struct turn_server *s = call->server;
+    struct pkt *pkt = call->pkt;
+    struct stun_out out;
+    int err = 0;
+
+    if (!may_answer(call, code)) {
+        return turn_drop(s, DROP_UNAUTH_RATE);
+    }
+    stun_out_begin(&out, s->response, sizeof(s->response),
+                   stun_type(call->req->msg.method, code == STUN_OK ? STUN_SUCCESS : STUN_ERROR),
+                   call->req->msg.tid);
+    if (code == STUN_OK) {
+        put_success(call, &out);
+        turn_count(&s->count.successes[call->req->msg.method & 15], 1);
+    } else {
+        err = put_refusal(call, &out, code);
+        turn_count(&s->count.refused_300_to_599[(unsigned)code - 300U], 1);
+        tell_refusal(call, code);
+    }
+    if (err == 0) {
+        err = put_tail(call, &out);
+    }
+    const int len = err < 0 ? err : stun_out_end(&out);
+    if (len < 0 || (uint32_t)len > pkt->cap) {
+        return turn_drop(s, DROP_INTERNAL);
+    }
+    pkt->data = pkt->buf + PKT_HEADROOM; /* the request is not needed any more */
+    pkt->len = (uint32_t)len;
+    memcpy(pkt->data, s->response, (size_t)len);
+    pkt->tos = 0;
+    pkt->df = false;
+    return TURN_TO_CLIENT;
+}

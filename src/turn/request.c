@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A STUN message from a client, in the order of processing of RFC 8489 section 6.3 and RFC 8656
+ * section 5 (conformance section 4): header, fingerprint, authentication, unknown attributes,
+ * allocation, method. */
+#include <errno.h>
+#include <string.h>
+
+#include "turn/turn_int.h"
+
+/* What a method needs before its handler is asked. */
+enum turn_need { NO_ALLOC, ALLOC };
+
+struct turn_rule {
+    enum turn_need need;
+    enum stun_code (*handle)(struct turn_call *call);
+};
+
+static const struct turn_rule rules[] = {
+    [STUN_ALLOCATE] = {NO_ALLOC, turn_on_allocate},
+    [STUN_REFRESH] = {ALLOC, turn_on_refresh},
+    [STUN_CREATE_PERMISSION] = {ALLOC, turn_on_create_permission},
+    [STUN_CHANNEL_BIND] = {ALLOC, turn_on_channel_bind},
+};
+
+static const struct turn_rule *rule_of(uint16_t method)
+{
+    return method < ARRAY_SIZE(rules) && rules[method].handle != NULL ? &rules[method] : NULL;
+}
+
+/* Attributes whose malformed value makes a request of any TURN method a bad one.  Those that may be
+ * ignored when not understood are not among them. */
+static const uint32_t binding_form = HAS_CHANNEL_NUMBER | HAS_LIFETIME | HAS_XOR_PEER_ADDRESS |
+                                     HAS_REQUESTED_ADDRESS_FAMILY | HAS_ADDITIONAL_ADDRESS_FAMILY |
+                                     HAS_EVEN_PORT | HAS_REQUESTED_TRANSPORT | HAS_DONT_FRAGMENT |
+                                     HAS_RESERVATION_TOKEN;
+
+/* The request is authentic and understood: judge it (RFC 8656 section 5). */
+static enum stun_code judge_method(struct turn_call *call, const struct turn_rule *rule)
+{
+    const struct turn_alloc *alloc = call->alloc;
+
+    if (rule->need == ALLOC) {
+        if (alloc == NULL) {
+            return STUN_ALLOCATION_MISMATCH;
+        }
+        const struct bytes user = {call->found.name, call->found.name_len};
+        if (!bytes_equal(user, turn_alloc_user(alloc))) {
+            return STUN_WRONG_CREDENTIALS;
+        }
+    } else if (!call->retransmission &&
+               (alloc != NULL || turn_tombstone_holds(&call->server->tables, &call->tuple,
+                                                      call->req->msg.tid, call->now_ms))) {
+        return STUN_ALLOCATION_MISMATCH;
+    }
+    if ((call->req->bad & binding_form) != 0) {
+        return STUN_BAD_REQUEST;
+    }
+    return rule->handle(call);
+}
+
+/* Authentication, then 420, then the method.  A negative errno ends without an answer. */
+static int judge(struct turn_call *call, const struct turn_rule *rule)
+{
+    const struct turn_server *s = call->server;
+    const bool binding = rule == NULL;
+
+    if (call->req->overrun) {
+        return STUN_BAD_REQUEST;
+    }
+    if (binding ? s->config->auth_binding : s->config->require_auth) {
+        const int code = turn_authenticate(call);
+        if (code != STUN_OK) {
+            return code;
+        }
+    }
+    if (call->req->unknown_count > 0) {
+        return STUN_UNKNOWN_ATTRIBUTE;
+    }
+    return binding ? (int)STUN_OK : (int)judge_method(call, rule);
+}
+
+static enum turn_verdict serve_request(struct turn_server *s, struct pkt *pkt,
+                                       const struct turn_req *req, uint64_t now_ms)
+{
+    const struct turn_rule *rule = rule_of(req->msg.method);
+    struct turn_call call;
+
+    call.server = s;
+    call.pkt = pkt;
+    call.req = req;
+    call.now_ms = now_ms;
+    call.alloc = NULL;
+    call.integrity = TURN_NO_INTEGRITY;
+    call.key = (struct bytes){NULL, 0};
+    call.found.count = 0;
+    call.found.name_len = 0;
+    call.found.quota_from = 0;
+    call.found.quota_len = 0;
+    call.gate = GATE_OPEN;
+    call.refused_attr = 0;
+    call.lifetime_s = 0;
+    call.retransmission = false;
+    call.alternate_count = 0;
+
+    turn_count(&s->count.requests[req->msg.method & 15], 1);
+    if (rule != NULL) {
+        call.tuple = turn_tuple_of(pkt);
+        call.alloc = turn_alloc_find(&s->tables, &call.tuple);
+        if (call.alloc != NULL && call.alloc->timer.deadline_ms <= now_ms) {
+            call.alloc = turn_expire(s, call.alloc, now_ms); /* the tick has not come to it yet */
+        }
+        /* RFC 8656 section 7.2: the transaction that made the allocation, once more. */
+        call.retransmission = call.alloc != NULL && req->msg.method == STUN_ALLOCATE &&
+                              memcmp(call.alloc->tid, req->msg.tid, STUN_TID) == 0;
+    }
+    const int code = judge(&call, rule);
+    switch (code) {
+    case -EAGAIN:
+        return TURN_WAIT;
+    case -EBUSY:
+        return turn_drop(s, DROP_KEY_BUSY);
+    default:
+        return code < 0 ? turn_drop(s, DROP_INTERNAL) : turn_reply(&call, (enum stun_code)code);
+    }
+}
+
+static bool method_known(uint16_t method)
+{
+    return method == STUN_BINDING || method == STUN_SEND || method == STUN_DATA ||
+           rule_of(method) != NULL;
+}
+
+static enum turn_verdict serve_indication(struct turn_server *s, struct pkt *pkt,
+                                          const struct turn_req *req, uint64_t now_ms)
+{
+    switch (req->msg.method) {
+    case STUN_BINDING:
+        return turn_drop(s, DROP_KEEPALIVE);
+    case STUN_SEND:
+        return turn_on_send(s, pkt, req, now_ms);
+    default: /* Data is for clients; the other methods have no indication */
+        return turn_drop(s, DROP_BAD_CLASS);
+    }
+}
+
+enum turn_verdict turn_stun_message(struct turn_server *s, struct pkt *pkt, uint64_t now_ms)
+{
+    struct stun_msg msg;
+    struct turn_req req;
+
+    if (stun_msg_parse((struct bytes){pkt->data, pkt->len}, &msg) < 0) {
+        return turn_drop(s, DROP_BAD_MESSAGE);
+    }
+    if (msg.class == STUN_SUCCESS || msg.class == STUN_ERROR) {
+        return turn_drop(s, DROP_STRAY_RESPONSE);
+    }
+    if (!method_known(msg.method)) {
+        return turn_drop(s, DROP_UNKNOWN_METHOD);
+    }
+    const bool binding = msg.method == STUN_BINDING;
+    if (binding ? !s->config->stun_enabled : !s->config->turn_enabled) {
+        return turn_drop(s, DROP_DISABLED);
+    }
+    if (msg.class == STUN_REQUEST && !binding && rule_of(msg.method) == NULL) {
+        return turn_drop(s, DROP_BAD_CLASS); /* Send and Data are indications only */
+    }
+    turn_req_decode(&msg, &req);
+    if ((req.bad & HAS_FINGERPRINT) != 0 ||
+        ((req.has & HAS_FINGERPRINT) != 0 && !stun_msg_check_fingerprint(&msg, req.fingerprint))) {
+        return turn_drop(s, DROP_BAD_FINGERPRINT);
+    }
+    return msg.class == STUN_REQUEST ? serve_request(s, pkt, &req, now_ms)
+                                     : serve_indication(s, pkt, &req, now_ms);
+}

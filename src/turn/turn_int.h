@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of turn/ share: the server, its allocations, and one request on its way. */
+#pragma once
+
+#include "base/bucket.h"
+#include "base/list.h"
+#include "base/slab.h"
+#include "base/table.h"
+#include "base/wheel.h"
+#include "crypto/mac.h"
+#include "turn/alloc.h"
+#include "turn/rate.h"
+#include "turn/turn_server.h"
+#include "wire/turn_req.h"
+
+enum {
+    /* A response never grows beyond this: what a 401 with the longest REALM needs, and more. */
+    TURN_RESPONSE_MAX = 2048,
+    /* How long the transaction that made an allocation is remembered (RFC 8489 section 6.3.1). */
+    TURN_TRANSACTION_MS = 40 * 1000,
+};
+
+struct turn_server {
+    const struct turn_config *config;
+    struct turn_effects fx;
+    struct crypto_mac *mac;
+    struct rate *unauth;
+    struct turn_tables tables;
+    struct wheel wheel;
+    uint64_t now_ms; /* of the call under way */
+    uint64_t wall_s;
+    uint64_t lease[2]; /* bytes of the server's bandwidth in hand: towards peers, towards clients */
+    uint32_t next_alternate;
+    struct turn_counters count;
+    uint8_t response[TURN_RESPONSE_MAX];
+};
+
+/* Which integrity attribute a response carries (RFC 8489 section 9.2.4). */
+enum turn_integrity { TURN_NO_INTEGRITY, TURN_MI, TURN_MI256 };
+
+/* One request while it is judged. */
+struct turn_call {
+    struct turn_server *server;
+    struct pkt *pkt;
+    const struct turn_req *req;
+    uint64_t now_ms;
+    struct five_tuple tuple;
+    struct turn_alloc *alloc; /* of the 5-tuple, or NULL */
+
+    /* Set by turn_authenticate() when it returns STUN_OK. */
+    enum turn_integrity integrity;
+    struct bytes key; /* what signs the response */
+    struct credential_key user_key;
+    struct credential_keys found;
+
+    /* Set by the method's handler for the response. */
+    enum gate_verdict gate; /* why a peer was refused */
+    uint16_t refused_attr;  /* a known attribute that must be answered as unknown (420), or 0 */
+    uint32_t lifetime_s;
+    bool retransmission; /* the Allocate that made `alloc`, again */
+    struct net_addr alternate[2];
+    uint32_t alternate_count;
+};
+
+/* Count one; single writer, read relaxed by other threads (no lock prefix, no ordering). */
+static inline void turn_count(uint64_t *counter, uint64_t n)
+{
+    __atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
+static inline enum turn_verdict turn_drop(struct turn_server *s, enum drop why)
+{
+    turn_count(&s->count.drops[why], 1);
+    return TURN_DROP;
+}
+
+/* --- longterm.c: the long-term credential mechanism --------------------------------------------
+ */
+
+/* Judge who asks (conformance section 4, step 4).  STUN_OK with the call's key and integrity set; a
+ * code to refuse with; or -EAGAIN (wait for a key), -EBUSY, -EIO. */
+MUST_USE int turn_authenticate(struct turn_call *call);
+
+/* --- nonce.c -----------------------------------------------------------------------------------
+ */
+
+enum { TURN_NONCE_LEN = 13 + 2 * (4 + 4 + 1 + 12) };
+
+enum turn_nonce { TURN_NONCE_VALID, TURN_NONCE_STALE, TURN_NONCE_FORGED };
+
+/* Make a NONCE for `client` that tells what is offered with it.  0 or -EIO. */
+MUST_USE int turn_nonce_make(struct turn_server *s, const struct net_addr *client,
+                             uint8_t out[TURN_NONCE_LEN]);
+
+/* Judge a NONCE.  `*out_algorithms` is what was offered with it, meaningful unless it is forged.
+ * -EIO when libcrypto fails. */
+MUST_USE int turn_nonce_check(struct turn_server *s, const struct net_addr *client,
+                              struct bytes nonce, enum turn_algorithms *out_algorithms);
+
+/* True when the NONCE says that password algorithms were offered (RFC 8489 section 9.2). */
+bool turn_nonce_offers_algorithms(struct bytes nonce);
+
+/* --- reply.c: one function makes every response -------------------------------------------------
+ */
+
+/* Answer the call with a success or a refusal: the response replaces the packet. */
+enum turn_verdict turn_reply(struct turn_call *call, enum stun_code code);
+
+/* PASSWORD-ALGORITHMS as offered with `algorithms`. */
+struct bytes turn_algorithm_list(enum turn_algorithms algorithms);
+
+/* --- request.c ---------------------------------------------------------------------------------
+ */
+
+/* A STUN message from a client. */
+enum turn_verdict turn_stun_message(struct turn_server *s, struct pkt *pkt, uint64_t now_ms);
+
+/* --- one file a method -------------------------------------------------------------------------
+ */
+
+enum stun_code turn_on_allocate(struct turn_call *call);
+enum stun_code turn_on_refresh(struct turn_call *call);
+enum stun_code turn_on_create_permission(struct turn_call *call);
+enum stun_code turn_on_channel_bind(struct turn_call *call);
+
+/* RFC 8656 section 7.2: the lifetime to be granted for what was asked. */
+uint32_t turn_grant_lifetime(const struct turn_config *config, const struct turn_req *req);
+
+/* May `peer` be reached from this allocation?  STUN_OK, STUN_PEER_FAMILY_MISMATCH or STUN_FORBIDDEN
+ * with call->gate set.  `with_port`: the port counts, too. */
+enum stun_code turn_judge_peer(struct turn_call *call, const struct net_addr *peer, bool with_port);
+
+/* --- data.c ------------------------------------------------------------------------------------
+ */
+
+enum turn_verdict turn_channel_data(struct turn_server *s, struct pkt *pkt, uint64_t now_ms);
+enum turn_verdict turn_on_send(struct turn_server *s, struct pkt *pkt, const struct turn_req *req,
+                               uint64_t now_ms);
+
+/* --- turn_server.c -----------------------------------------------------------------------------
+ */
+
+struct five_tuple turn_tuple_of(const struct pkt *pkt);
+
+/* End `alloc`: relays closed, quota given back, event told. */
+void turn_end_allocation(struct turn_server *s, struct turn_alloc *alloc, enum turn_event_kind kind,
+                         uint64_t now_ms);
+
+/* Take away what of `alloc` has expired by `now_ms`.  Returns `alloc`, or NULL when it is gone. */
+struct turn_alloc *turn_expire(struct turn_server *s, struct turn_alloc *alloc, uint64_t now_ms);
+
+/* Close one relay of `alloc`; ends the allocation with its last one. */
+void turn_end_relay(struct turn_server *s, struct turn_alloc *alloc, struct turn_relay *relay,
+                    enum turn_event_kind kind, uint64_t now_ms);
+
+/* Tell of something that concerns `alloc`. */
+void turn_tell(struct turn_server *s, const struct turn_alloc *alloc, enum turn_event_kind kind,
+               const struct net_addr *peer);
