@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Raw Ethernet ends for the load generator: it plays any number of clients and peers through two
+ * packet sockets, so that it costs far less than the server it measures.
+ *
+ * Owner   load.c.  Thread  one. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { FRAME_HEAD = 14 + 20 + 8, FRAME_MAX = 2048, FRAME_BATCH = 64 };
+
+/* An IPv4 endpoint, host order. */
+struct endpoint {
+    uint32_t ip;
+    uint16_t port;
+};
+
+/* One end: a packet socket on a named interface of a named network namespace. */
+struct end {
+    int fd;
+    uint8_t mac[6];
+    uint8_t peer_mac[6];
+    unsigned queued;
+    uint8_t tx[FRAME_BATCH][FRAME_MAX];
+    uint16_t tx_len[FRAME_BATCH];
+    uint8_t rx[FRAME_BATCH][FRAME_MAX];
+    uint64_t sent;
+    uint64_t refused; /* frames that the kernel did not take */
+};
+
+/* A received datagram; `payload` borrows until the next receive. */
+struct datagram {
+    struct endpoint from;
+    struct endpoint to;
+    const uint8_t *payload;
+    size_t n;
+};
+
+/* Open `end` on interface `dev` of namespace `netns` (a name of `ip netns`); frames go to the
+ * Ethernet address `peer_mac` ("02:00:00:00:00:01").  Exits with a message when that fails. */
+void end_open(struct end *end, const char *netns, const char *dev, const char *peer_mac);
+
+/* Queue one UDP datagram; a full queue is flushed first.  `end_flush` sends what is queued. */
+void end_send(struct end *end, struct endpoint from, struct endpoint to, const void *p, size_t n);
+void end_flush(struct end *end);
+
+/* Receive what is there, at most FRAME_BATCH datagrams; calls `each` for every UDP one.  Returns
+ * how many came. */
+unsigned end_receive(struct end *end, void (*each)(void *arg, const struct datagram *d), void *arg);
