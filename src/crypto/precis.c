@@ -35,7 +35,7 @@ static int copy_out(struct bytes in, char *out, size_t cap)
 #include "base/secret.h"
 #include "crypto/precis_class.h"
 
-enum { TEXT_MAX = 1024 }; /* UTF-16 units: more than any attribute of STUN holds */
+enum { TEXT_MAX = 800 }; /* UTF-16 units: more than any attribute of STUN holds */
 
 struct text {
     UChar units[TEXT_MAX];
@@ -74,6 +74,18 @@ static int encode(const struct text *in, char *out, size_t cap)
     return U_FAILURE(status) ? -EBADMSG : n;
 }
 
+static bool is_freeform(const struct text *text)
+{
+    UErrorCode status = U_ZERO_ERROR;
+    UChar32 points[TEXT_MAX];
+    int32_t n = 0;
+
+    u_strToUTF32(points, TEXT_MAX, &n, text->units, text->n, &status);
+    const bool ok = U_SUCCESS(status) && precis_class_freeform(points, n);
+    secret_wipe(points, sizeof(points));
+    return ok;
+}
+
 /* RFC 8265 section 4.2.2, rule 2: every space is U+0020.  All spaces are in the basic plane. */
 static void map_spaces(struct text *text)
 {
@@ -102,14 +114,14 @@ static int opaque_string(struct bytes in, char *out, size_t cap)
     struct text nfc;
     int err = decode(in, &text);
 
-    if (err == 0 && !precis_class_freeform(text.units, text.n)) {
+    if (err == 0 && !is_freeform(&text)) {
         err = -EBADMSG; /* RFC 8265 section 4.2.1 */
     }
     if (err == 0) {
         map_spaces(&text);
         err = normalize(&text, &nfc);
     }
-    if (err == 0 && !precis_class_freeform(nfc.units, nfc.n)) {
+    if (err == 0 && !is_freeform(&nfc)) {
         err = -EBADMSG;
     }
     err = err < 0 ? err : encode(&nfc, out, cap);

@@ -4,39 +4,26 @@
 #include <unicode/uchar.h>
 #include <unicode/unorm2.h>
 #include <unicode/uscript.h>
-#include <unicode/utf16.h>
+#include <unicode/ustring.h>
 
 enum verdict { DISALLOWED, ALLOWED, CONTEXT };
 
 enum { NONE = -1, VIRAMA = 9 };
 
 struct place {
-    const UChar *text;
+    const UChar32 *text;
     int32_t n;
-    int32_t at;   /* where the code point starts */
-    int32_t next; /* where the one after it starts */
+    int32_t at;
 };
 
 static UChar32 before(const struct place *place)
 {
-    int32_t i = place->at;
-    UChar32 c = NONE;
-
-    if (i > 0) {
-        U16_PREV(place->text, 0, i, c);
-    }
-    return c;
+    return place->at > 0 ? place->text[place->at - 1] : NONE;
 }
 
 static UChar32 after(const struct place *place)
 {
-    int32_t i = place->next;
-    UChar32 c = NONE;
-
-    if (i < place->n) {
-        U16_NEXT(place->text, i, place->n, c);
-    }
-    return c;
+    return place->at + 1 < place->n ? place->text[place->at + 1] : NONE;
 }
 
 static UScriptCode script_of(UChar32 c)
@@ -49,10 +36,8 @@ static UScriptCode script_of(UChar32 c)
 
 static bool has_between(const struct place *place, UChar32 first, UChar32 last)
 {
-    for (int32_t i = 0; i < place->n;) {
-        UChar32 c;
-        U16_NEXT(place->text, i, place->n, c);
-        if (c >= first && c <= last) {
+    for (int32_t i = 0; i < place->n; i++) {
+        if (place->text[i] >= first && place->text[i] <= last) {
             return true;
         }
     }
@@ -61,10 +46,8 @@ static bool has_between(const struct place *place, UChar32 first, UChar32 last)
 
 static bool has_japanese(const struct place *place)
 {
-    for (int32_t i = 0; i < place->n;) {
-        UChar32 c;
-        U16_NEXT(place->text, i, place->n, c);
-        const UScriptCode script = script_of(c);
+    for (int32_t i = 0; i < place->n; i++) {
+        const UScriptCode script = script_of(place->text[i]);
         if (script == USCRIPT_HIRAGANA || script == USCRIPT_KATAKANA || script == USCRIPT_HAN) {
             return true;
         }
@@ -80,24 +63,22 @@ static int32_t joining_type(UChar32 c)
 /* RFC 5892 appendix A.1: ((L | D) T* ZWNJ T* (R | D)). */
 static bool joins_around(const struct place *place)
 {
-    int32_t left = place->at;
-    int32_t right = place->next;
-    int32_t type = U_JT_TRANSPARENT;
-    UChar32 c;
+    int32_t left = place->at - 1;
+    int32_t right = place->at + 1;
 
-    while (left > 0 && type == U_JT_TRANSPARENT) {
-        U16_PREV(place->text, 0, left, c);
-        type = joining_type(c);
+    while (left >= 0 && joining_type(place->text[left]) == U_JT_TRANSPARENT) {
+        left--;
     }
-    if (type != U_JT_LEFT_JOINING && type != U_JT_DUAL_JOINING) {
+    while (right < place->n && joining_type(place->text[right]) == U_JT_TRANSPARENT) {
+        right++;
+    }
+    if (left < 0 || right == place->n) {
         return false;
     }
-    type = U_JT_TRANSPARENT;
-    while (right < place->n && type == U_JT_TRANSPARENT) {
-        U16_NEXT(place->text, right, place->n, c);
-        type = joining_type(c);
-    }
-    return type == U_JT_RIGHT_JOINING || type == U_JT_DUAL_JOINING;
+    const int32_t from = joining_type(place->text[left]);
+    const int32_t to = joining_type(place->text[right]);
+    return (from == U_JT_LEFT_JOINING || from == U_JT_DUAL_JOINING) &&
+           (to == U_JT_RIGHT_JOINING || to == U_JT_DUAL_JOINING);
 }
 
 /* The rules for code points that need a context (RFC 5892 appendix A.1 to A.9). */
@@ -167,7 +148,7 @@ static bool has_compat(UChar32 c)
     UChar one[2];
     int32_t n = 0;
 
-    U16_APPEND_UNSAFE(one, n, c);
+    u_strFromUTF32(one, 2, &n, &c, 1, &status);
     return U_SUCCESS(status) && !unorm2_isNormalized(nfkc, one, n, &status) && U_SUCCESS(status);
 }
 
@@ -199,16 +180,12 @@ static enum verdict judge(UChar32 c)
     return has_compat(c) || (U_GET_GC_MASK(c) & free_form) != 0 ? ALLOWED : DISALLOWED;
 }
 
-bool precis_class_freeform(const UChar *text, int32_t n)
+bool precis_class_freeform(const UChar32 *text, int32_t n)
 {
-    struct place place = {.text = text, .n = n};
-
-    while (place.next < n) {
-        UChar32 c;
-        place.at = place.next;
-        U16_NEXT(text, place.next, n, c);
-        const enum verdict verdict = judge(c);
-        if (verdict == DISALLOWED || (verdict == CONTEXT && !context_allows(c, &place))) {
+    for (int32_t i = 0; i < n; i++) {
+        const struct place place = {text, n, i};
+        const enum verdict verdict = judge(text[i]);
+        if (verdict == DISALLOWED || (verdict == CONTEXT && !context_allows(text[i], &place))) {
             return false;
         }
     }

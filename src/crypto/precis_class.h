@@ -8,5 +8,5 @@
 #include <stdint.h>
 #include <unicode/utypes.h>
 
-/* True when every code point of the `n` UTF-16 units at `text` is allowed where it stands. */
-bool precis_class_freeform(const UChar *text, int32_t n);
+/* True when each of the `n` code points at `text` is allowed where it stands. */
+bool precis_class_freeform(const UChar32 *text, int32_t n);

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "auth/auth_cache.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "check.h"
+
+enum { TTL = 1000 };
+
+static struct auth_lookup lookup_of(const char *name, int result)
+{
+    struct auth_lookup lookup = {.result = result};
+
+    lookup.asked.len = (uint16_t)strlen(name);
+    memcpy(lookup.asked.bytes, name, strlen(name));
+    lookup.name = lookup.asked;
+    lookup.keys.has_md5 = true;
+    lookup.keys.md5[0] = (uint8_t)name[0];
+    return lookup;
+}
+
+static void put(struct auth_cache *cache, const char *name, int result, uint64_t now_ms)
+{
+    const struct auth_lookup lookup = lookup_of(name, result);
+    auth_cache_put(cache, &lookup, TTL, now_ms);
+}
+
+static int find(struct auth_cache *cache, const char *name, uint64_t now_ms, struct auth_entry *out)
+{
+    const struct auth_who who = {false, bytes_of(name)};
+    return auth_cache_find(cache, &who, now_ms, out);
+}
+
+static bool has(struct auth_cache *cache, const char *name)
+{
+    struct auth_entry entry;
+    return find(cache, name, 0, &entry) == 0;
+}
+
+static void find__gives_what_was_put(void **state)
+{
+    struct auth_cache *cache = auth_cache_new(8);
+    struct auth_entry entry;
+
+    (void)state;
+    assert_int_equal(find(cache, "alice", 0, &entry), -ENOENT);
+    put(cache, "alice", 0, 0);
+    put(cache, "bob", -ENOENT, 0);
+    put(cache, "carol", -EIO, 0);
+    assert_int_equal(find(cache, "alice", 0, &entry), 0);
+    assert_int_equal(entry.answer, AUTH_FOUND);
+    assert_true(entry.fresh);
+    assert_true(entry.key->has_md5 && !entry.key->has_sha256);
+    assert_int_equal(entry.key->md5[0], 'a');
+    assert_int_equal(entry.name->len, 5);
+    assert_int_equal(find(cache, "bob", 0, &entry), 0);
+    assert_int_equal(entry.answer, AUTH_ABSENT);
+    assert_int_equal(find(cache, "carol", 0, &entry), 0);
+    assert_int_equal(entry.answer, AUTH_FAILED);
+    auth_cache_free(cache);
+}
+
+static void find__tells_when_an_answer_is_old(void **state)
+{
+    struct auth_cache *cache = auth_cache_new(8);
+    struct auth_entry entry;
+
+    (void)state;
+    put(cache, "alice", 0, 100);
+    assert_int_equal(find(cache, "alice", 100 + TTL - 1, &entry), 0);
+    assert_true(entry.fresh);
+    assert_int_equal(find(cache, "alice", 100 + TTL, &entry), 0);
+    assert_false(entry.fresh);
+    put(cache, "alice", -ENOENT, 100 + TTL);
+    assert_int_equal(find(cache, "alice", 100 + TTL, &entry), 0);
+    assert_true(entry.fresh);
+    assert_int_equal(entry.answer, AUTH_ABSENT);
+    assert_int_equal(auth_cache_count(cache), 1);
+    auth_cache_free(cache);
+}
+
+/* With the database gone, what is known goes on. */
+static void failure__keeps_an_older_answer(void **state)
+{
+    struct auth_cache *cache = auth_cache_new(8);
+    struct auth_entry entry;
+
+    (void)state;
+    put(cache, "alice", 0, 0);
+    put(cache, "alice", -EIO, 5 * TTL);
+    assert_int_equal(find(cache, "alice", 5 * TTL, &entry), 0);
+    assert_int_equal(entry.answer, AUTH_FOUND);
+    assert_true(entry.fresh);
+    assert_int_equal(find(cache, "alice", 6 * TTL, &entry), 0);
+    assert_false(entry.fresh);
+    auth_cache_free(cache);
+}
+
+static void hash__is_apart_from_names(void **state)
+{
+    struct auth_cache *cache = auth_cache_new(8);
+    struct auth_lookup lookup = lookup_of("0123456789abcdef0123456789abcdef", 0);
+    struct auth_who who = {true, {lookup.asked.bytes, 32}};
+    struct auth_entry entry;
+
+    (void)state;
+    lookup.by_hash = true;
+    lookup.name.len = 3;
+    memcpy(lookup.name.bytes, "bob", 3);
+    auth_cache_put(cache, &lookup, TTL, 0);
+    assert_int_equal(auth_cache_find(cache, &who, 0, &entry), 0);
+    assert_int_equal(entry.name->len, 3);
+    assert_memory_equal(entry.name->bytes, "bob", 3);
+    who.by_hash = false;
+    assert_int_equal(auth_cache_find(cache, &who, 0, &entry), -ENOENT);
+    assert_false(has(cache, "bob"));
+    auth_cache_free(cache);
+}
+
+static void bound__lets_the_least_used_go(void **state)
+{
+    struct auth_cache *cache = auth_cache_new(3);
+
+    (void)state;
+    put(cache, "a", 0, 0);
+    put(cache, "b", 0, 0);
+    put(cache, "c", 0, 0);
+    assert_true(has(cache, "a")); /* used: now b is the oldest */
+    put(cache, "d", 0, 0);
+    assert_int_equal(auth_cache_count(cache), 3);
+    assert_false(has(cache, "b"));
+    assert_true(has(cache, "a") && has(cache, "c") && has(cache, "d"));
+    auth_cache_free(cache);
+}
+
+/* Names that strangers make up cannot push users out. */
+static void bound__holds_for_made_up_names(void **state)
+{
+    struct auth_cache *cache = auth_cache_new(16);
+    char name[16];
+
+    (void)state;
+    for (unsigned i = 0; i < 12; i++) {
+        (void)snprintf(name, sizeof(name), "user%u", i);
+        put(cache, name, 0, 0);
+    }
+    for (unsigned i = 0; i < 100000; i++) {
+        (void)snprintf(name, sizeof(name), "%u", i);
+        put(cache, name, i % 2 == 0 ? -ENOENT : -EIO, 0);
+        assert_true(auth_cache_count(cache) <= 16);
+        assert_true(auth_cache_count_absent(cache) <= 4);
+    }
+    for (unsigned i = 0; i < 12; i++) {
+        (void)snprintf(name, sizeof(name), "user%u", i);
+        assert_true(has(cache, name));
+    }
+    for (unsigned i = 0; i < 4; i++) { /* real users take the places of made-up ones */
+        (void)snprintf(name, sizeof(name), "more%u", i);
+        put(cache, name, 0, 0);
+    }
+    assert_int_equal(auth_cache_count(cache), 16);
+    assert_int_equal(auth_cache_count_absent(cache), 0);
+    assert_true(has(cache, "user0"));
+    auth_cache_free(cache);
+}
+
+static void bound__of_one_works(void **state)
+{
+    struct auth_cache *cache = auth_cache_new(1);
+
+    (void)state;
+    put(cache, "a", 0, 0);
+    put(cache, "b", -ENOENT, 0);
+    assert_int_equal(auth_cache_count(cache), 1);
+    assert_true(has(cache, "b"));
+    put(cache, "c", 0, 0);
+    assert_int_equal(auth_cache_count(cache), 1);
+    assert_true(has(cache, "c"));
+    auth_cache_clear(cache);
+    assert_int_equal(auth_cache_count(cache), 0);
+    assert_false(has(cache, "c"));
+    auth_cache_free(cache);
+    auth_cache_free(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(find__gives_what_was_put),
+        cmocka_unit_test(find__tells_when_an_answer_is_old),
+        cmocka_unit_test(failure__keeps_an_older_answer),
+        cmocka_unit_test(hash__is_apart_from_names),
+        cmocka_unit_test(bound__lets_the_least_used_go),
+        cmocka_unit_test(bound__holds_for_made_up_names),
+        cmocka_unit_test(bound__of_one_works),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
