@@ -42,7 +42,12 @@ bool mem_fails(void)
 
 void *mem_new(size_t count, size_t size)
 {
-    return mem_fails() ? NULL : calloc(count, size);
+    size_t total;
+
+    if (mem_fails() || __builtin_mul_overflow(count, size, &total)) {
+        return NULL;
+    }
+    return calloc(1, total);
 }
 
 char *mem_text(const char *text)

@@ -423,7 +423,7 @@ static enum gate_verdict judge_whole(const struct gate *gate, const struct net_i
         {[15] = 1}}; /* in ::/96, but stands for no IPv4 address */
     const enum gate_verdict outer = judge(gate, ip, port);
 
-    if (net_ip_is_v4(ip) || net_ip_equal(ip, &loopback) || is_final(gate, outer)) {
+    if (net_ip_is_v4(ip) || net_ip_equal(ip, &loopback)) {
         return outer;
     }
     const enum gate_verdict inner = judge_inner(gate, ip, port);

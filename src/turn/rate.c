@@ -10,7 +10,6 @@
 enum {
     TOKEN = 1000, /* `per_s` tokens a second are `per_s` thousandths a millisecond: no rounding */
     WAYS = 4,     /* slots next to each other that a prefix may take, in each of its two places */
-    PLACES = 2,
     V6_PREFIX_BYTES = 7, /* /56: what one subscriber is given (RFC 6177) */
 };
 
@@ -81,39 +80,74 @@ static uint64_t tokens_at(const struct rate *rate, const struct slot *slot, uint
     return slot->tokens + gain;
 }
 
-/* True when `a` is the better one to give up: the fuller, of equals the one unused for longer. */
-static bool gives_way(const struct rate *rate, const struct slot *a, const struct slot *b,
-                      uint64_t now_ms)
-{
-    const uint64_t tokens_a = tokens_at(rate, a, now_ms);
-    const uint64_t tokens_b = tokens_at(rate, b, now_ms);
+/* A run of slots that a prefix may take, looked over for one to give up. */
+struct run {
+    struct slot *fullest; /* of equals the one unused for longer */
+    uint64_t tokens;      /* in `fullest` */
+    uint32_t spent;       /* buckets that are not full: each one remembers something */
+};
 
-    if ((a->prefix == 0) != (b->prefix == 0)) {
-        return a->prefix == 0;
+static struct run run_look(const struct rate *rate, struct slot *slots, uint64_t now_ms)
+{
+    const uint64_t full = (uint64_t)rate->burst * TOKEN;
+    struct run run = {.fullest = slots, .tokens = 0};
+
+    for (uint32_t i = 0; i < rate->ways; i++) {
+        const uint64_t tokens = tokens_at(rate, &slots[i], now_ms);
+        run.spent += tokens < full;
+        if (tokens > run.tokens ||
+            (tokens == run.tokens && slots[i].last_ms < run.fullest->last_ms)) {
+            run.fullest = &slots[i];
+            run.tokens = tokens;
+        }
     }
-    return tokens_a != tokens_b ? tokens_a > tokens_b : a->last_ms < b->last_ms;
+    return run;
+}
+
+/* The slot to give up for a new prefix: in the run with fewer spent buckets, so that all runs fill
+ * alike; when both have as many, the fuller bucket. */
+static struct slot *slot_to_give_up(const struct run *a, const struct run *b)
+{
+    if (a->spent != b->spent) {
+        return a->spent < b->spent ? a->fullest : b->fullest;
+    }
+    if (a->tokens != b->tokens) {
+        return a->tokens > b->tokens ? a->fullest : b->fullest;
+    }
+    return a->fullest->last_ms <= b->fullest->last_ms ? a->fullest : b->fullest;
+}
+
+static struct slot *run_find(const struct rate *rate, struct slot *slots, uint64_t prefix)
+{
+    for (uint32_t i = 0; i < rate->ways; i++) {
+        if (slots[i].prefix == prefix) {
+            return &slots[i];
+        }
+    }
+    return NULL;
 }
 
 /* The bucket of `prefix`; a full one when it has none yet. */
 static struct slot *slot_of(struct rate *rate, uint64_t prefix, uint64_t now_ms)
 {
     const uint64_t hash = hash_bytes(&rate->key, &prefix, sizeof(prefix));
-    const uint32_t places[PLACES] = {(uint32_t)hash, (uint32_t)(hash >> 32)};
-    struct slot *loser = NULL;
+    const uint32_t first = rate->mask & ~(rate->ways - 1); /* makes a hash the start of a run */
+    struct slot *places[] = {
+        &rate->slots[(uint32_t)hash & first],
+        &rate->slots[(uint32_t)(hash >> 32) & first],
+    };
 
-    for (size_t place = 0; place < PLACES; place++) {
-        struct slot *run = &rate->slots[places[place] & rate->mask & ~(rate->ways - 1)];
-        for (uint32_t i = 0; i < rate->ways; i++) {
-            if (run[i].prefix == prefix) {
-                return &run[i];
-            }
-            if (loser == NULL || gives_way(rate, &run[i], loser, now_ms)) {
-                loser = &run[i];
-            }
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+        struct slot *slot = run_find(rate, places[i], prefix);
+        if (slot != NULL) {
+            return slot;
         }
     }
-    *loser = (struct slot){prefix, now_ms, (uint64_t)rate->burst * TOKEN};
-    return loser;
+    const struct run a = run_look(rate, places[0], now_ms);
+    const struct run b = run_look(rate, places[1], now_ms);
+    struct slot *slot = slot_to_give_up(&a, &b);
+    *slot = (struct slot){prefix, now_ms, (uint64_t)rate->burst * TOKEN};
+    return slot;
 }
 
 bool rate_take(struct rate *rate, const struct net_ip *ip, uint64_t now_ms)

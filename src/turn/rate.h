@@ -7,10 +7,10 @@
  * equals the stalest) is given up, for it forgets least.  So, whatever others send:
  *   - a prefix that asks for no more than `per_s` a second after its first `burst` is never
  * refused;
- *   - a bucket emptied by a flood stays while any bucket it competes with is fuller, so many
- * sources cannot wash out the record of one that is being flooded;
- *   - with fewer live prefixes than slots by half or so the limit is exact; with far more, it may
- * be generous to a prefix (a full bucket again), never stricter.
+ *   - an emptied bucket stays while one beside it is fuller: a flood from many sources cannot wash
+ *     out the record of a single one that is named in every second packet;
+ *   - up to half as many live prefixes as slots, the limit is exact but for rare chance; beyond, it
+ *     may be generous to a prefix (a full bucket again), never stricter.
  *
  * Owner   one worker.  Thread  that worker.  Clock  passed in, milliseconds. */
 #pragma once
