@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The core's effects, by means of io/ and of what the workers share. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "auth/auth.h"
+#include "base/slab.h"
+#include "crypto/random.h"
+#include "relay/capacity.h"
+#include "relay/event.h"
+#include "relay/external.h"
+#include "relay/relay_ports.h"
+#include "relay/settings.h"
+#include "relay/worker_int.h"
+#include "turn/quota.h"
+
+static void on_random(void *arg, uint8_t *out, size_t n)
+{
+    struct worker *w = arg;
+
+    crypto_random_fill(w->random, out, n);
+}
+
+static int on_key_find(void *arg, const struct credential_query *query, struct credential_keys *out)
+{
+    struct worker *w = arg;
+
+    return auth_worker_find(w->auth, query, w->wall_s, w->now_ms, out);
+}
+
+static int on_relay_open(void *arg, const struct turn_relay_want *want,
+                         struct turn_relay_grant *out)
+{
+    struct worker *w = arg;
+    const struct turn_config *config = &w->settings->config;
+    struct relay_sock *sock = slab_get(w->socks);
+    if (sock == NULL) {
+        return -ENOSPC;
+    }
+    int err = relay_ports_open(w->env->ports, want, config->copy_dscp || config->copy_ecn,
+                               w->now_ms, &sock->port);
+    if (err < 0) {
+        slab_put(w->socks, sock);
+        return err;
+    }
+    sock->relay = want->relay;
+    sock->port.role = WORKER_RELAY;
+    sock->port.watch.fn = path_ready;
+    if (loop_add(w->loop, sock->port.fd, true, &sock->port.watch) < 0) {
+        relay_ports_close(w->env->ports, &sock->port, w->now_ms);
+        slab_put(w->socks, sock);
+        return -ENOSPC;
+    }
+    *out = (struct turn_relay_grant){
+        .port = &sock->port,
+        .bound = sock->port.local,
+        .relayed = external_relayed(w->external, &sock->port.local),
+    };
+    return 0;
+}
+
+/* Packets through this socket may be queued, and its event may be among those of this turn: it is
+ * closed when the turn has ended. */
+static void on_relay_close(void *arg, void *handle)
+{
+    struct worker *w = arg;
+    struct udp_port *port = handle;
+
+    port->closing = true;
+    list_remove(&port->ready);
+    list_push(&w->closing, &port->ready);
+}
+
+void effects_reap(struct worker *w)
+{
+    struct list *node;
+
+    while ((node = list_shift(&w->closing)) != NULL) {
+        struct udp_port *port = CONTAINER_OF(node, struct udp_port, ready);
+        relay_ports_close(w->env->ports, port, w->now_ms);
+        slab_put(w->socks, CONTAINER_OF(port, struct relay_sock, port));
+    }
+}
+
+static int on_quota_take(void *arg, struct bytes user)
+{
+    const struct worker *w = arg;
+
+    (void)pthread_mutex_lock(w->env->quota_lock);
+    const int err = quota_take(w->env->quota, user);
+    (void)pthread_mutex_unlock(w->env->quota_lock);
+    return err;
+}
+
+static void on_quota_give(void *arg, struct bytes user)
+{
+    const struct worker *w = arg;
+
+    (void)pthread_mutex_lock(w->env->quota_lock);
+    quota_give(w->env->quota, user);
+    (void)pthread_mutex_unlock(w->env->quota_lock);
+}
+
+static uint64_t on_capacity(void *arg, int direction, uint32_t bytes, uint64_t now_ms)
+{
+    const struct worker *w = arg;
+
+    return capacity_lease(&w->env->capacity[direction], bytes, now_ms);
+}
+
+static void on_event(void *arg, const struct turn_event *event)
+{
+    const struct worker *w = arg;
+
+    event_log(w->index, event);
+}
+
+struct turn_effects effects_of(struct worker *w)
+{
+    return (struct turn_effects){
+        .arg = w,
+        .random_fill = on_random,
+        .key_find = on_key_find,
+        .relay_open = on_relay_open,
+        .relay_close = on_relay_close,
+        .quota_take = on_quota_take,
+        .quota_give = on_quota_give,
+        .capacity_lease = on_capacity,
+        .event = on_event,
+    };
+}

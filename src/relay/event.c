@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "relay/event.h"
+
+#include "log/log.h"
+#include "turn/turn_server.h"
+#include "wire/stun_msg.h"
+
+static const char *method_name(uint16_t method)
+{
+    switch (method) {
+    case STUN_BINDING:
+        return "binding";
+    case STUN_ALLOCATE:
+        return "allocate";
+    case STUN_REFRESH:
+        return "refresh";
+    case STUN_CREATE_PERMISSION:
+        return "create-permission";
+    case STUN_CHANNEL_BIND:
+        return "channel-bind";
+    default:
+        return "other";
+    }
+}
+
+/* 401 without a name and 438 are how authentication goes; 300 is what was asked for. */
+static enum log_level refusal_level(const struct turn_event *event)
+{
+    if (event->code == STUN_TRY_ALTERNATE) {
+        return LOG_INFO;
+    }
+    if (event->code == STUN_STALE_NONCE ||
+        (event->code == STUN_UNAUTHENTICATED && event->user.n == 0)) {
+        return LOG_DEBUG;
+    }
+    return LOG_NOTICE;
+}
+
+enum { WORKER_SHIFT = 48 };
+
+static uint64_t session_of(unsigned worker, const struct turn_event *event)
+{
+    return event->session != 0 ? event->session | (uint64_t)worker << WORKER_SHIFT : 0;
+}
+
+static void log_refusal(unsigned worker, const struct turn_event *event)
+{
+    const char *gate = event->gate != GATE_OPEN ? gate_verdict_text(event->gate) : NULL;
+    const enum log_level level = refusal_level(event);
+
+    log_event(level, "request.refused", LOG_ADDR("client", event->client),
+              LOG_TEXT("method", method_name(event->method)), LOG_U64("code", event->code),
+              LOG_USER("user", event->user), LOG_ADDR("peer", event->peer), LOG_TEXT("gate", gate),
+              LOG_ADDR("server", event->server), LOG_ID("session", session_of(worker, event)),
+              LOG_END);
+}
+
+static void log_life(unsigned worker, const char *what, const struct turn_event *event)
+{
+    const struct turn_traffic *t = event->traffic;
+
+    if (t == NULL || event->kind == TURN_EVENT_ALLOCATED) {
+        log_write(LOG_INFO, what,
+                  (const struct log_field[]){
+                      LOG_ID("session", session_of(worker, event)),
+                      LOG_ADDR("client", event->client), LOG_ADDR("server", event->server),
+                      LOG_USER("user", event->user), LOG_ADDR("relay4", event->relayed[0]),
+                      LOG_ADDR("relay6", event->relayed[1]),
+                      LOG_U64("lifetime_s", event->lifetime_s), LOG_END});
+        return;
+    }
+    log_write(LOG_INFO, what,
+              (const struct log_field[]){
+                  LOG_ID("session", session_of(worker, event)), LOG_ADDR("client", event->client),
+                  LOG_USER("user", event->user), LOG_ADDR("relay4", event->relayed[0]),
+                  LOG_ADDR("relay6", event->relayed[1]),
+                  LOG_U64("to_peer_packets", t->to_peer_packets),
+                  LOG_U64("to_peer_bytes", t->to_peer_bytes),
+                  LOG_U64("to_client_packets", t->to_client_packets),
+                  LOG_U64("to_client_bytes", t->to_client_bytes), LOG_END});
+}
+
+static void log_detail(unsigned worker, enum log_level level, const char *what,
+                       const struct turn_event *event)
+{
+    log_write(level, what,
+              (const struct log_field[]){
+                  LOG_ID("session", session_of(worker, event)), LOG_ADDR("client", event->client),
+                  LOG_USER("user", event->user), LOG_ADDR("peer", event->peer),
+                  LOG_U64("lifetime_s", event->lifetime_s), LOG_END});
+}
+
+void event_log(unsigned worker, const struct turn_event *event)
+{
+    static const struct {
+        const char *name;
+        enum log_level level;
+        bool life;
+    } kinds[] = {
+        [TURN_EVENT_ALLOCATED] = {"allocation.created", LOG_INFO, true},
+        [TURN_EVENT_REFRESHED] = {"allocation.refreshed", LOG_DEBUG, false},
+        [TURN_EVENT_PERMISSION] = {"permission.installed", LOG_DEBUG, false},
+        [TURN_EVENT_CHANNEL] = {"channel.bound", LOG_DEBUG, false},
+        [TURN_EVENT_DELETED] = {"allocation.deleted", LOG_INFO, true},
+        [TURN_EVENT_EXPIRED] = {"allocation.expired", LOG_INFO, true},
+        [TURN_EVENT_CLOSED] = {"allocation.closed", LOG_INFO, true},
+        [TURN_EVENT_REVOKED] = {"permission.revoked", LOG_NOTICE, false},
+    };
+
+    if (event->kind == TURN_EVENT_REFUSED) {
+        log_refusal(worker, event);
+    } else if (log_enabled(kinds[event->kind].level)) {
+        if (kinds[event->kind].life) {
+            log_life(worker, kinds[event->kind].name, event);
+        } else {
+            log_detail(worker, kinds[event->kind].level, kinds[event->kind].name, event);
+        }
+    }
+}

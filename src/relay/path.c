@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The way of every packet: in by batches, through the core, out by batches.
+ *
+ * A turn visits each ready socket once and takes a bounded number of packets from it, so no flow
+ * starves another; the packets of many sockets go into one batch and leave together.  No lock, no
+ * allocation, no log. */
+#include <errno.h>
+
+#include "io/udp_batch.h"
+#include "io/udp_error.h"
+#include "io/udp_rx.h"
+#include "io/udp_tx.h"
+#include "relay/external.h"
+#include "relay/stash.h"
+#include "relay/worker_int.h"
+
+enum {
+    LISTENER_BUDGET = UDP_BATCH, /* packets a visit */
+    RELAY_BUDGET = 16,
+    ERROR_BUDGET = 16,
+    ROOM_MIN = 16, /* with less room in the batch, send first: small batches cost more */
+};
+
+static void make_room(struct worker *w, uint32_t want)
+{
+    if (udp_batch_room(w->batch) < want) {
+        udp_tx_flush(w->batch);
+    }
+}
+
+static inline void from_client(struct worker *w, struct pkt *pkt)
+{
+    switch (turn_server_client_packet(w->core, pkt, w->now_ms)) {
+    case TURN_TO_PEER:
+        if (w->external->count > 0) {
+            external_to_private(w->external, &pkt->remote);
+        }
+        udp_tx_queue(w->batch, pkt);
+        break;
+    case TURN_TO_CLIENT:
+        udp_tx_queue(w->batch, pkt);
+        break;
+    case TURN_WAIT:
+        stats_add(&w->count.wait_dropped, stash_put(w->stash, pkt, w->now_ms));
+        break;
+    case TURN_DROP: /* the core has counted why */
+    default:
+        break;
+    }
+}
+
+static inline void from_peer(struct worker *w, struct turn_relay *relay, struct pkt *pkt)
+{
+    if (w->external->count > 0) {
+        external_to_public(w->external, &pkt->remote);
+    }
+    if (turn_server_peer_packet(w->core, relay, pkt, w->now_ms) == TURN_TO_CLIENT) {
+        udp_tx_queue(w->batch, pkt);
+    }
+}
+
+static void serve_listener(struct worker *w, struct udp_port *port)
+{
+    struct pkt *pkt = NULL;
+
+    make_room(w, ROOM_MIN);
+    const uint32_t n = udp_rx(w->batch, port, LISTENER_BUDGET, &pkt);
+    for (uint32_t i = 0; i < n; i++) {
+        from_client(w, &pkt[i]);
+    }
+}
+
+static void serve_relay(struct worker *w, struct relay_sock *sock)
+{
+    struct pkt *pkt = NULL;
+
+    make_room(w, ROOM_MIN);
+    const uint32_t n = udp_rx(w->batch, &sock->port, RELAY_BUDGET, &pkt);
+    for (uint32_t i = 0; i < n; i++) {
+        from_peer(w, sock->relay, &pkt[i]);
+    }
+}
+
+/* --- errors ------------------------------------------------------------------------------------
+ */
+
+/* What an error tells the client (RFC 8656 section 11.5); false when nothing. */
+static bool icmp_of(const struct relay_sock *sock, const struct udp_error *error,
+                    struct turn_icmp *out)
+{
+    const bool v4 = error->peer.family == NET_V4;
+
+    if (error->peer.family == NET_NONE) {
+        return false;
+    }
+    *out = (struct turn_icmp){error->peer, error->type, error->code, error->info};
+    if (error->origin == UDP_ERROR_ICMP || error->origin == UDP_ERROR_ICMP6) {
+        return true;
+    }
+    if (error->origin != UDP_ERROR_LOCAL || error->error != EMSGSIZE) {
+        return false;
+    }
+    /* This host is the router on which a DF packet found no way: it complains to itself. */
+    out->type = v4 ? 3 : 2; /* destination unreachable, fragmentation needed; packet too big */
+    out->code = v4 ? 4 : 0;
+    if (out->peer.port == 0 && net_ip_equal(&out->peer.ip, &sock->df_peer.ip)) {
+        out->peer.port = sock->df_peer.port; /* the kernel has not kept it */
+    }
+    return true;
+}
+
+static void serve_errors(struct worker *w, struct relay_sock *sock)
+{
+    struct udp_error error;
+    struct turn_icmp icmp;
+
+    for (int i = 0; i < ERROR_BUDGET; i++) {
+        if (udp_error_read(&sock->port, &error) == 0) {
+            sock->port.in_error = false;
+            return;
+        }
+        if (!icmp_of(sock, &error, &icmp)) {
+            continue;
+        }
+        if (w->external->count > 0) {
+            external_to_public(w->external, &icmp.peer);
+        }
+        make_room(w, 1);
+        struct pkt *pkt = udp_batch_take(w->batch);
+        if (turn_server_peer_icmp(w->core, sock->relay, &icmp, pkt, w->now_ms) == TURN_TO_CLIENT) {
+            stats_add(&w->count.icmp_relayed, 1);
+            udp_tx_queue(w->batch, pkt);
+        }
+    }
+}
+
+void path_too_big(void *arg, struct pkt *pkt)
+{
+    struct udp_port *port = pkt->port;
+
+    (void)arg;
+    if (port->role == WORKER_RELAY) {
+        /* The kernel has queued an error with the MTU; it is read in the next turn. */
+        CONTAINER_OF(port, struct relay_sock, port)->df_peer = pkt->remote;
+    }
+}
+
+/* --- a turn ------------------------------------------------------------------------------------
+ */
+
+void path_ready(void *arg, struct loop_watch *watch, unsigned events)
+{
+    struct udp_port *port = CONTAINER_OF(watch, struct udp_port, watch);
+    struct worker *w = arg;
+
+    if (port->closing) {
+        return;
+    }
+    port->readable = port->readable || (events & LOOP_READ) != 0;
+    port->in_error = port->in_error || ((events & LOOP_ERROR) != 0 && port->errors);
+    list_remove(&port->ready);
+    list_push(&w->ready, &port->ready);
+}
+
+static void serve(struct worker *w, struct udp_port *port)
+{
+    if (port->role == WORKER_LISTENER) {
+        serve_listener(w, port);
+    } else {
+        struct relay_sock *sock = CONTAINER_OF(port, struct relay_sock, port);
+        if (port->in_error) {
+            serve_errors(w, sock);
+        }
+        if (port->readable) {
+            serve_relay(w, sock);
+        }
+    }
+    if (port->readable || port->in_error) { /* more than the budget: it comes round again */
+        list_push(&w->ready, &port->ready);
+    }
+}
+
+void path_run(struct worker *w)
+{
+    if (list_empty(&w->ready)) {
+        return;
+    }
+    list_push(&w->ready, &w->round_end);
+    for (;;) {
+        struct list *node = list_shift(&w->ready);
+        if (node == &w->round_end) {
+            break;
+        }
+        serve(w, CONTAINER_OF(node, struct udp_port, ready));
+    }
+    udp_tx_flush(w->batch);
+}
+
+void path_resubmit(struct worker *w)
+{
+    const uint32_t count = stash_count(w->stash); /* those that must wait on are stashed again */
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t dropped;
+        make_room(w, 1);
+        struct pkt *pkt = udp_batch_take(w->batch);
+        const bool got = stash_take(w->stash, pkt, w->now_ms, &dropped);
+        stats_add(&w->count.wait_dropped, dropped);
+        if (!got) {
+            break;
+        }
+        from_client(w, pkt);
+    }
+    udp_tx_flush(w->batch);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the workers' cores are told, made from the configuration: turn_config and the peer gate.
+ *
+ * Owner   the relay server; immutable, replaced whole at reload.  Thread  any number may read. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "auth/auth.h"
+#include "base/attr.h"
+#include "turn/turn_config.h"
+
+struct conf;
+struct external_map;
+struct interfaces;
+struct listener_plan;
+
+struct settings {
+    struct turn_config config;
+    struct gate *gate;
+};
+
+struct settings_input {
+    const struct conf *conf;
+    const struct conf *start; /* whose RESTART options hold */
+    const struct interfaces *own;
+    const struct external_map *external;
+    const struct listener_plan *listeners;
+    struct auth_abilities abilities;
+    const uint8_t *nonce_key; /* TURN_NONCE_KEY_LEN random bytes, for want of a configured secret */
+    bool relay_family[2];     /* there are relay addresses of that family: IPv4, IPv6 */
+    bool draining;
+};
+
+/* 0 with `*out`; -ENOMEM; -EIO when libcrypto fails; -EINVAL with `why`. */
+MUST_USE int settings_new(const struct settings_input *in, struct settings **out, char *why,
+                          size_t cap);
+
+/* Wipe and release; the workers must not borrow it any more.  NULL is allowed. */
+void settings_free(struct settings *settings);
