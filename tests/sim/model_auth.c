@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The long-term credential mechanism as conformance section 4, step 4 and section 3.5 put it. */
+#include <errno.h>
+
+#include "model.h"
+#include "wire/stun_code.h"
+
+enum nonce_state { NONCE_VALID, NONCE_STALE, NONCE_UNKNOWN };
+
+enum { NONCE_GENERATIONS = 2 };
+
+static enum nonce_state nonce_state(const struct model *m, const struct intent_nonce *nonce,
+                                    const struct net_addr *from, uint64_t wall_s)
+{
+    if (nonce->forged || !net_addr_equal(&nonce->issued_to, from) ||
+        nonce->generation + NONCE_GENERATIONS <= m->nonce_generation) {
+        return NONCE_UNKNOWN;
+    }
+    return wall_s - nonce->issued_s < m->config->nonce_s ? NONCE_VALID : NONCE_STALE;
+}
+
+static bool offers(enum turn_algorithms algorithms, enum client_auth auth)
+{
+    return auth == CLIENT_SHA256 ? algorithms != TURN_ALG_MD5 : algorithms != TURN_ALG_SHA256;
+}
+
+/* T-8489-9.2.4-12 to -16: the list sent must be the list offered with that NONCE, the choice one of
+ * it.  With a NONCE that is not ours nobody can know which list that was: both answers are right. */
+static bool algorithms_consistent(const struct model *m, const struct intent *in,
+                                  enum nonce_state nonce, struct expect *e)
+{
+    if (in->auth == CLIENT_LEGACY) {
+        return true;
+    }
+    if (!offers(in->nonce.offered, in->auth)) {
+        expect_code(e, STUN_BAD_REQUEST);
+        return false;
+    }
+    if (nonce == NONCE_UNKNOWN && in->nonce.offered != m->config->algorithms) {
+        expect_code(e, STUN_BAD_REQUEST);
+    }
+    return true;
+}
+
+/* The user and the password are right as far as the server can tell now. */
+static bool user_proven(struct model *m, const struct intent *in, enum nonce_state nonce,
+                        struct expect *e)
+{
+    const bool known = in->user < MODEL_USERS && !m->user_removed[in->user];
+
+    if (e->alloc != NULL && e->alloc->user == in->user && !in->wrong_password) {
+        return true; /* the key that made the allocation: nobody needs to be asked */
+    }
+    if (m->key_answer == -EAGAIN) {
+        e->wait = true;
+        return false;
+    }
+    if (m->key_answer == -EBUSY) {
+        if (nonce == NONCE_UNKNOWN) {
+            expect_code(e, STUN_STALE_NONCE);
+        } else {
+            e->drop = true;
+        }
+        return false;
+    }
+    if (!known || in->wrong_password) {
+        expect_code(e, STUN_UNAUTHENTICATED);
+        return false;
+    }
+    return true;
+}
+
+bool model_authenticate(struct model *m, const struct intent *in, const struct net_addr *from,
+                        uint64_t now_ms, uint64_t wall_s, struct expect *e)
+{
+    (void)now_ms;
+    if (in->auth == CLIENT_NO_AUTH) {
+        expect_code(e, STUN_UNAUTHENTICATED);
+        return false;
+    }
+    if (in->missing != MISSING_NOTHING) {
+        expect_code(e, STUN_BAD_REQUEST);
+        return false;
+    }
+    const enum nonce_state nonce = nonce_state(m, &in->nonce, from, wall_s);
+    if (!algorithms_consistent(m, in, nonce, e)) {
+        return false;
+    }
+    /* T-8489-9.2.4-35, T-8489-18.5.1-02, T-8489-9.2.4-36 */
+    if (in->wrong_realm ||
+        (in->auth != CLIENT_SHA256 && m->config->algorithms == TURN_ALG_SHA256) ||
+        (in->userhash && !m->config->username_anonymity)) {
+        expect_code(e, STUN_UNAUTHENTICATED);
+        return false;
+    }
+    if (!user_proven(m, in, nonce, e)) {
+        return false;
+    }
+    /* T-8489-9.2.4-24: last of all; T-8656-7.2-35: but a retransmission is answered as before. */
+    if (nonce == NONCE_UNKNOWN || (nonce == NONCE_STALE && !e->retransmission)) {
+        expect_code(e, STUN_STALE_NONCE);
+        return false;
+    }
+    e->integrity = in->auth == CLIENT_LEGACY ? MODEL_MI : MODEL_MI256;
+    return true;
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The simulation: several server cores, clients behind NATs and peers on a virtual network and
+ * clock, driven by one seed, and compared with the model after every step.
+ *
+ *   actor.c   clients: what they send            net.c    the network between all
+ *   site.c    the cores and what surrounds them  model*.c what must come of a packet
+ *   referee.c hands packets to a core and compares what comes out with the model
+ *   audit.c   compares the core's tables with the model
+ *   sim.c     the event loop and what happens by itself
+ *
+ * Owner   whoever made it.  Thread  one. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "crypto/random.h"
+#include "intent.h"
+#include "lib/client.h"
+#include "model.h"
+#include "net.h"
+#include "peers.h"
+#include "prng.h"
+#include "relay/port_pool.h"
+#include "trace.h"
+#include "turn/gate.h"
+#include "turn/quota.h"
+#include "turn/turn_server.h"
+
+#define SIM_REALM "example.org"
+
+enum {
+    SIM_CORES = PEER_LISTENERS,
+    SIM_SOCKETS = 256,
+    SIM_ACTORS = 12,
+    SIM_KEPT = 6, /* packets that a client may send again */
+    SIM_FLOWS = 64,
+    SIM_WAITING = 32,
+    SIM_WHY = 400,
+};
+
+struct sim_options {
+    uint64_t seed;
+    uint32_t steps;
+    uint32_t actors; /* at most; 0: the seed chooses */
+    bool words;      /* write the trace in words */
+    bool faults;     /* allocations may fail: refusals for want of memory are right */
+    struct gate *const *gates; /* PEER_RULE_SETS of them, borrowed */
+};
+
+/* --- the server's side (site.c) ----------------------------------------------------------------
+ */
+
+struct sim_socket {
+    bool open;
+    uint8_t core;
+    struct net_addr bound;
+    struct turn_relay *relay; /* NULL while it only keeps a reserved port */
+};
+
+struct sim_core {
+    struct sim *sim;
+    uint8_t index;
+    struct turn_server *server;
+    uint8_t listener[2]; /* handles of the listeners: their addresses count */
+};
+
+/* The client's flow goes to another core than its own: the session has travelled. */
+struct sim_flow {
+    struct net_addr client;
+    struct net_addr server;
+    uint8_t core;
+};
+
+struct site {
+    struct sim_core core[SIM_CORES];
+    struct turn_config config[2]; /* one in force, the other about to be */
+    uint32_t config_now;
+    struct port_pool *pool;
+    struct quota *quota;
+    struct crypto_random *random;
+    struct sim_socket socket[SIM_SOCKETS];
+    uint32_t open_sockets;
+    struct sim_flow flow[SIM_FLOWS];
+    uint32_t flow_count;
+    struct net_packet *waiting[SIM_WAITING]; /* for a key */
+    uint32_t waiting_count;
+    uint64_t capacity_left[2];
+    bool late_ticks; /* the cores' timers run late, as they may */
+
+    /* What the core asked for during the call under way. */
+    struct net_addr opened[2];
+    uint32_t opened_count;
+    uint64_t new_token;
+    bool redeemed;
+    bool lease_refused;
+    uint32_t events; /* other than refusals */
+    bool deleting;   /* a Refresh may end allocations now */
+    bool closing;    /* so may the administrator */
+    bool stopping;
+};
+
+/* --- a client (actor.c) ------------------------------------------------------------------------
+ */
+
+struct sim_kept {
+    struct intent intent;
+    struct net_addr to;
+    uint16_t len;
+    uint8_t data[NET_PACKET_MAX];
+};
+
+struct actor {
+    struct net_addr addr; /* as the server sees it: behind its NAT's mapping */
+    bool natted;
+    uint8_t index;
+    uint8_t home; /* its usual core */
+    uint8_t user;
+    enum client_auth auth;
+    bool userhash;
+    uint32_t rebindings;
+    uint64_t sent_ms;
+    uint64_t next_tid;
+    char nonce_text[256];
+    struct intent_nonce nonce;
+    uint64_t token; /* a reservation it heard of, or 0 */
+    struct sim_kept kept[SIM_KEPT];
+    uint32_t kept_count;
+};
+
+struct sim {
+    struct sim_options options;
+    struct prng random;
+    struct trace trace;
+    struct net net;
+    struct model model;
+    struct site site;
+    struct actor actor[SIM_ACTORS];
+    uint32_t actor_count;
+    uint64_t last_token; /* the newest reservation anybody made */
+    uint64_t now_ms;
+    uint64_t start_ms;
+    uint32_t steps_left;
+    bool over; /* the last step has been taken: only what is under way goes on */
+    bool failed;
+    char why[SIM_WHY];
+    uint64_t packets; /* handed to cores */
+    struct client reader;
+    struct pkt pkt; /* the packet in a core's hands */
+    uint8_t buf[PKT_HEADROOM + NET_PACKET_MAX];
+};
+
+/* Play one scenario.  0; -EPROTO when the server and the model disagree (sim->why says how);
+ * -ENOMEM when an allocation failed at start.  `sim` needs no preparation. */
+int sim_play(struct sim *sim, const struct sim_options *options);
+
+/* The first disagreement ends the scenario. */
+__attribute__((format(printf, 2, 3))) void sim_fail(struct sim *sim, const char *format, ...);
+
+uint64_t sim_wall_s(const struct sim *sim);
+
+/* Let the cores' timers run up to `until_ms` and set the clock to it. */
+void sim_advance(struct sim *sim, uint64_t until_ms);
+
+/* --- site.c ------------------------------------------------------------------------------------
+ */
+
+/* 0 or -ENOMEM. */
+MUST_USE int site_open(struct sim *sim);
+void site_close(struct sim *sim);
+
+/* The users' names, passwords and keys. */
+void site_users_init(void);
+const char *site_user_name(uint8_t user);
+const char *site_user_password(uint8_t user);
+const struct credential_key *site_user_key(uint8_t user);
+
+/* The handle of the listener with that address. */
+void *site_listener(struct sim *sim, const struct net_addr *server);
+
+/* The core that serves a client at a listener; SIM_CORES when there is no such listener. */
+uint8_t site_core_for(const struct sim *sim, const struct net_addr *client,
+                      const struct net_addr *server);
+
+struct sim_socket *site_socket_at(struct sim *sim, const struct net_addr *bound);
+
+/* Close reserved ports whose time is over. */
+void site_reservations_sweep(struct sim *sim);
+
+/* Put a changed copy of the configuration in force. */
+void site_reconfigure(struct sim *sim);
+
+/* Move a session to another core in a parcel. */
+void site_move_session(struct sim *sim, struct model_alloc *a, uint8_t to);
+
+/* The administrator ends a session. */
+void site_close_session(struct sim *sim, struct model_alloc *a);
+
+/* --- actor.c -----------------------------------------------------------------------------------
+ */
+
+void actor_init(struct sim *sim, struct actor *a, uint8_t index);
+
+/* Do something, at random. */
+void actor_act(struct sim *sim, struct actor *a);
+
+/* A packet has reached the client. */
+void actor_receive(struct sim *sim, struct actor *a, const struct net_packet *packet);
+
+/* Fill `n` bytes of payload that follow from `seed`. */
+void actor_payload(uint32_t seed, uint8_t *out, size_t n);
+
+/* --- referee.c ---------------------------------------------------------------------------------
+ */
+
+/* Hand a packet to a core and judge what comes of it.  The packet is the callee's. */
+void referee_client_packet(struct sim *sim, struct net_packet *packet);
+void referee_peer_packet(struct sim *sim, struct sim_socket *socket, struct net_packet *packet);
+void referee_icmp(struct sim *sim, struct sim_socket *socket, struct net_packet *packet);
+
+/* --- reply_check.c -----------------------------------------------------------------------------
+ */
+
+/* Does the response carry what it must, and nothing that it must not (conformance section 6)? */
+void reply_check(struct sim *sim, const struct intent *in, const struct expect *e,
+                 const struct reply *r, size_t len);
+
+/* --- audit.c -----------------------------------------------------------------------------------
+ */
+
+/* Compare one allocation / everything in the cores with the model. */
+void audit_allocation(struct sim *sim, const struct model_alloc *a);
+void audit_all(struct sim *sim);
+
+/* Nothing may be left. */
+void audit_empty(struct sim *sim);

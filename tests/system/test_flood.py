@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A million requests without credentials from more than 100,000 endpoints: memory stays flat, and a real
+client is served meanwhile."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "bench"))
+
+from stand import SERVER_CLIENT_SIDE, Stand, resident_kib  # noqa: E402
+
+STERNA = os.environ.get("STERNA_BIN", str(ROOT / "build" / "release" / "sterna"))
+LOAD = os.environ.get("STERNA_LOAD", str(ROOT / "build" / "release" / "tests" / "bench" / "sterna-load"))
+COUNT = 1_000_000
+LIMIT_KIB = 2048
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
+
+
+def client(stand):
+    """coturn's client beside its echo peer, both inside the server's namespace."""
+    done = stand.inside(stand.ns["server"], "turnutils_uclient", "-u", "user", "-w", "pass", "-c", "-n", "20",
+                        "-X", "-e", SERVER_CLIENT_SIDE, SERVER_CLIENT_SIDE, timeout=60)
+    return "tot_send_msgs=20, tot_recv_msgs=20" in done.stdout
+
+
+# Proves T-8489-6.3.1-05
+def test_memory_is_flat_under_a_flood(tmp_path):
+    with Stand("sterna-flood") as stand:
+        extra = f"allow-private-peers\nallowed-peer-ip={SERVER_CLIENT_SIDE}\nrfc5766-channel-numbers\n"
+        with stand.server("sterna", tmp_path, STERNA, cpu=None, threads=2, extra=extra) as pid:
+            peer = subprocess.Popen(["ip", "netns", "exec", stand.ns["server"], "turnutils_peer", "-L", SERVER_CLIENT_SIDE],
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                # The tables have a fixed size but fill as they are first used: warm them.
+                warm = stand.load(LOAD, "flood", [], cpu=None, count=200_000, rate=50_000)
+                before = resident_kib(pid)
+                flood = subprocess.Popen(stand.load_command(LOAD, "flood", [], cpu=None, count=COUNT, rate=50_000),
+                                         stdout=subprocess.PIPE, text=True)
+                served = client(stand)
+                assert flood.poll() is None, "the flood ended before the client did"
+                result = json.loads(flood.communicate(timeout=120)[0])
+                after = resident_kib(pid)
+            finally:
+                peer.terminate()
+                peer.wait()
+    print(f"warm {warm}; flood {result}; resident {before} KiB before, {after} KiB after")
+    assert served
+    assert result["sent"] == COUNT
+    assert result["answered"] > COUNT // 4
+    assert abs(after - before) <= LIMIT_KIB
