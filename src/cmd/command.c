@@ -5,14 +5,20 @@
 
 #include "base/attr.h"
 #include "cmd/check_config.h"
+#include "cmd/credentials.h"
 #include "cmd/help.h"
 #include "cmd/probe.h"
+#include "cmd/secret.h"
 #include "cmd/serve.h"
+#include "cmd/user.h"
 #include "cmd/version.h"
 
 const struct command command_table[] = {
     {"serve", cmd_serve, "run the server in the foreground", "[OPTION]..."},
     {"check-config", cmd_check_config, "say what is wrong with a configuration", "[OPTION]..."},
+    {"user", cmd_user, "add, delete and list the users of the database", "add|del|list|passwd ..."},
+    {"secret", cmd_secret, "add, delete and list shared secrets", "add|del|list ..."},
+    {"credentials", cmd_credentials, "make credentials and the entry for a browser", "[OPTION]..."},
     {"probe", cmd_probe, "try a server out and say what is wrong", "[OPTION]... turn:HOST[:PORT]"},
     {"version", cmd_version, "print the version and what it was built with", "[--json]"},
     {"help", cmd_help, "explain a command", "[COMMAND]"},

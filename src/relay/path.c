@@ -188,7 +188,7 @@ void path_run(struct worker *w)
     list_push(&w->ready, &w->round_end);
     for (;;) {
         struct list *node = list_shift(&w->ready);
-        if (node == &w->round_end) {
+        if (node == NULL || node == &w->round_end) {
             break;
         }
         serve(w, CONTAINER_OF(node, struct udp_port, ready));

@@ -28,8 +28,9 @@ enum {
 
 enum store_mode {
     STORE_SERVE,  /* read; an absent or empty database is made, any other is left as it is */
-    STORE_CHANGE, /* write; our own table is added to coturn's where it is missing */
     STORE_LOOK,   /* read; an absent database is an error */
+    STORE_CHANGE, /* write; our own table is added to coturn's; an absent database is an error */
+    STORE_CREATE, /* write; likewise, but an absent database is made */
 };
 
 struct store_target {

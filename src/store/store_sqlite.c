@@ -40,7 +40,7 @@ static int file_make(struct sqlite_store *s)
     if (access(s->path, F_OK) == 0) {
         return 0;
     }
-    if (errno == ENOENT && s->mode != STORE_LOOK) {
+    if (errno == ENOENT && (s->mode == STORE_SERVE || s->mode == STORE_CREATE)) {
         const int fd = open(s->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
         if (fd >= 0) {
             (void)close(fd);
@@ -71,7 +71,7 @@ static int file_open(struct sqlite_store *s)
     (void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     (void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     (void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
-    err = s->mode != STORE_CHANGE
+    err = !store_sqlite_writes(s)
               ? 0
               : store_sqlite_error(
                     s, sqlite3_exec(s->db, "PRAGMA secure_delete = ON", NULL, NULL, NULL));

@@ -53,6 +53,11 @@ static inline struct sqlite_store *sqlite_store_of(struct store *store)
     return (struct sqlite_store *)(void *)store;
 }
 
+static inline bool store_sqlite_writes(const struct sqlite_store *s)
+{
+    return s->mode == STORE_CHANGE || s->mode == STORE_CREATE;
+}
+
 /* Note SQLite's last error, if `code` is one, and return the errno for it. */
 int store_sqlite_error(struct sqlite_store *s, int code);
 

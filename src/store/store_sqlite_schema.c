@@ -83,13 +83,13 @@ int store_sqlite_schema(struct sqlite_store *s)
     const int any = store_sqlite_has_table(s, NULL);
     int err = any < 0 ? any : 0;
 
-    if (any == 0 && s->mode == STORE_LOOK) {
+    if (any == 0 && (s->mode == STORE_LOOK || s->mode == STORE_CHANGE)) {
         return tables_check(s);
     }
     if (any > 0) {
         err = tables_check(s); /* before anything is added to a file that is somebody else's */
     }
-    if (err == 0 && (any == 0 || s->mode == STORE_CHANGE)) {
+    if (err == 0 && (any == 0 || store_sqlite_writes(s))) {
         err = tables_make(s);
     }
     if (err < 0) {

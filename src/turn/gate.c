@@ -75,7 +75,7 @@ static const struct {
     {"169.254.0.0/16", GATE_LINK_LOCAL},    /* link-local, and the metadata service of clouds */
     {"172.16.0.0/12", GATE_PRIVATE},        /* RFC 1918 */
     {"192.0.0.0/24", GATE_SPECIAL},         /* IETF protocol assignments */
-    {"192.0.0.9/32", GATE_OPEN},            /* PCP anycast, global (RFC 7723) */
+    /* 192.0.0.9, PCP anycast, is global too, but a peer could ask our gateway for port mappings. */
     {"192.0.0.10/32", GATE_OPEN},           /* TURN anycast, global (RFC 8155) */
     {"192.0.2.0/24", GATE_SPECIAL},         /* documentation */
     {"192.88.99.0/24", GATE_SPECIAL},       /* 6to4 relays, deprecated (RFC 7526) */

@@ -50,13 +50,16 @@ MUST_USE struct gate *gate_new(const struct gate_options *options);
 void gate_free(struct gate *gate);
 
 /* Add a rule for first..last (inclusive, canonical; 128-bit order).  0 or -ENOMEM; -EINVAL when
- * last < first or the two are of different families. */
+ * last < first or the two are of different families.  A range of IPv6 addresses says nothing about
+ * IPv4, also when ::ffff:0:0/96 lies in it. */
 MUST_USE int gate_allow(struct gate *gate, const struct net_ip *first, const struct net_ip *last);
 MUST_USE int gate_deny(struct gate *gate, const struct net_ip *first, const struct net_ip *last);
 
 /* Add one of our own addresses; a transport address that nobody may reach through us (a listener,
  * a database: port 0 means every port); a local NAT64 prefix of 32, 40, 48, 56, 64 or 96 bits
- * (RFC 6052).  0 or -ENOMEM, -EINVAL. */
+ * (RFC 6052).  A protected :: or 0.0.0.0 is that port on every own and every loopback address.
+ * 0 or -ENOMEM; gate_nat64() -EINVAL for another length, for bits behind the prefix, and inside
+ * ::/32, 2001::/32, 2002::/16 or ff00::/8.  After -ENOMEM the gate can only be freed. */
 MUST_USE int gate_own(struct gate *gate, const struct net_ip *ip);
 MUST_USE int gate_protect(struct gate *gate, const struct net_addr *endpoint);
 MUST_USE int gate_nat64(struct gate *gate, const struct net_ip *prefix, unsigned prefix_bits);

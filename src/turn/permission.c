@@ -101,19 +101,18 @@ enum stun_code turn_on_channel_bind(struct turn_call *call)
         return code;
     }
     turn_alloc_sweep(&s->tables, call->alloc, call->now_ms);
+    /* The number, or the peer, is bound to another: told before any want of capacity. */
+    if (turn_chan_by_number(&s->tables, call->alloc, req->channel, call->now_ms) !=
+        turn_chan_by_peer(&s->tables, call->alloc, peer, call->now_ms)) {
+        return STUN_BAD_REQUEST;
+    }
     struct turn_perm *perm =
         turn_perm_get(&s->tables, call->alloc, &peer->ip, config->max_permissions, call->now_ms);
     if (perm == NULL) {
         return STUN_INSUFFICIENT_CAPACITY;
     }
-    switch (turn_chan_bind(&s->tables, call->alloc, req->channel, peer, config->max_channels,
-                           call->now_ms + (uint64_t)config->channel_s * 1000, call->now_ms)) {
-    case 0:
-        break;
-    case -EEXIST: /* the number, or the peer, is bound to another */
-        turn_perm_sweep(&s->tables, call->alloc, call->now_ms);
-        return STUN_BAD_REQUEST;
-    default:
+    if (turn_chan_bind(&s->tables, call->alloc, req->channel, peer, config->max_channels,
+                       call->now_ms + (uint64_t)config->channel_s * 1000, call->now_ms) < 0) {
         turn_perm_sweep(&s->tables, call->alloc, call->now_ms);
         return STUN_INSUFFICIENT_CAPACITY;
     }

@@ -92,6 +92,7 @@ static enum turn_verdict serve_request(struct turn_server *s, struct pkt *pkt,
     call.alloc = NULL;
     call.integrity = TURN_NO_INTEGRITY;
     call.key = (struct bytes){NULL, 0};
+    call.user_key = (struct credential_key){.has_md5 = false}; /* stays so without authentication */
     call.found.count = 0;
     call.found.name_len = 0;
     call.found.quota_from = 0;

@@ -61,17 +61,19 @@ int stun_addr_decode_xor(struct bytes value, const uint8_t tid[STUN_TID], struct
 static void put_addr(struct stun_out *out, uint16_t type, const struct net_addr *addr,
                      const uint8_t mask[16])
 {
-    uint8_t value[V6_LEN];
-    const size_t len = addr->family == NET_V4 ? V4_LEN : V6_LEN;
-    const uint8_t *raw = addr->family == NET_V4 ? net_ip_v4_bytes(&addr->ip) : addr->ip.b;
+    uint8_t value[V6_LEN] = {0, addr->family};
+    const bool v4 = addr->family == NET_V4;
 
-    value[0] = 0;
-    value[1] = addr->family;
     be16_put(value + 2, addr->port ^ be16(mask));
-    for (size_t i = 0; i < len - HEAD; i++) {
-        value[HEAD + i] = raw[i] ^ mask[i];
+    if (v4) {
+        memcpy(value + HEAD, net_ip_v4_bytes(&addr->ip), V4_LEN - HEAD);
+    } else {
+        memcpy(value + HEAD, addr->ip.b, V6_LEN - HEAD);
     }
-    stun_out_attr(out, type, (struct bytes){value, len});
+    for (size_t i = 0; i < V6_LEN - HEAD; i++) {
+        value[HEAD + i] ^= mask[i];
+    }
+    stun_out_attr(out, type, (struct bytes){value, v4 ? V4_LEN : V6_LEN});
 }
 
 void stun_out_addr(struct stun_out *out, uint16_t type, const struct net_addr *addr)

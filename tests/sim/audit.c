@@ -169,8 +169,7 @@ static void audit_sockets(struct sim *sim)
         relays += a->used ? (uint32_t)a->relay[0].open + a->relay[1].open : 0;
         /* Late timers are the one reason for which something may be there after its time. */
         if (a->used && !s->late_ticks && !model_alive(a, sim->now_ms)) {
-            sim_fail(sim, "the allocation of client port %u has outlived its time",
-                     a->client.port);
+            sim_fail(sim, "the allocation of client port %u has outlived its time", a->client.port);
         }
     }
     const uint32_t reserved = model_reservation_count(&sim->model, sim->now_ms);

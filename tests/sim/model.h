@@ -22,7 +22,7 @@ enum {
     MODEL_ENTRIES = 32, /* permissions or channels of an allocation, expired ones included */
     MODEL_DEAD = 96,
     MODEL_CODES = 6,
-    MODEL_PREFIXES = 24,
+    MODEL_PREFIXES = 48,
     MODEL_USERS = 4,
 };
 
@@ -70,9 +70,9 @@ struct model_dead {
     uint64_t until_ms;
 };
 
-/* Challenges to one source prefix. */
+/* Challenges of one core to one source prefix. */
 struct model_prefix {
-    uint8_t bytes[8];
+    uint8_t bytes[9];
     uint64_t tokens; /* thousandths */
     uint64_t last_ms;
 };
@@ -189,8 +189,9 @@ struct model_reservation *model_reservation(struct model *m, uint64_t token, uin
 uint32_t model_reservation_count(const struct model *m, uint64_t now_ms);
 
 /* May another unsigned refusal go to that source now?  model_charge() when one went. */
-bool model_may_challenge(struct model *m, const struct net_addr *client, uint64_t now_ms);
-void model_charge(struct model *m, const struct net_addr *client, uint64_t now_ms);
+bool model_may_challenge(struct model *m, uint8_t core, const struct net_addr *client,
+                         uint64_t now_ms);
+void model_charge(struct model *m, uint8_t core, const struct net_addr *client, uint64_t now_ms);
 
 /* The time of some deadline of some allocation, the `pick`-th of them; 0 when there is none. */
 uint64_t model_deadline(const struct model *m, uint32_t pick, uint64_t now_ms);

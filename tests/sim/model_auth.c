@@ -25,7 +25,8 @@ static bool offers(enum turn_algorithms algorithms, enum client_auth auth)
 }
 
 /* T-8489-9.2.4-12 to -16: the list sent must be the list offered with that NONCE, the choice one of
- * it.  With a NONCE that is not ours nobody can know which list that was: both answers are right. */
+ * it.  With a NONCE that is not ours nobody can know which list that was: both answers are right.
+ */
 static bool algorithms_consistent(const struct model *m, const struct intent *in,
                                   enum nonce_state nonce, struct expect *e)
 {

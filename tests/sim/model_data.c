@@ -39,8 +39,7 @@ bool model_to_peer(struct model *m, const struct model_input *at, struct net_add
     /* T-8656-12.6-01, -02, -03, -07: no permission is asked for on a live channel. */
     const struct model_chan *chan = model_chan_number(a, in->channel, at->now_ms);
     if (in->channel < 0x4000 || in->channel > (m->config->channels_5766 ? 0x7fff : 0x4fff) ||
-        chan == NULL || in->short_length ||
-        !model_relay_alive(a, chan->peer.family, at->now_ms)) {
+        chan == NULL || in->short_length || !model_relay_alive(a, chan->peer.family, at->now_ms)) {
         return false;
     }
     *out_peer = chan->peer;

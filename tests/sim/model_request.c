@@ -15,8 +15,7 @@ uint32_t model_lifetime(const struct turn_config *config, const struct intent *i
     uint32_t granted = config->default_lifetime_s;
 
     if (in->has_lifetime && in->lifetime_s > granted) {
-        granted =
-            in->lifetime_s < config->max_lifetime_s ? in->lifetime_s : config->max_lifetime_s;
+        granted = in->lifetime_s < config->max_lifetime_s ? in->lifetime_s : config->max_lifetime_s;
     }
     return granted;
 }
@@ -89,8 +88,8 @@ static bool allocate_form(struct model *m, const struct model_input *at, struct 
 {
     const struct intent *in = at->in;
     const bool aaf = in->additional_family != 0 && m->config->additional_family;
-    const uint8_t family = in->requested_family != 0 ? in->requested_family
-                                                     : family_without_wish(m, at->from);
+    const uint8_t family =
+        in->requested_family != 0 ? in->requested_family : family_without_wish(m, at->from);
 
     if (in->transport != UDP) {
         expect_code(e, in->transport == 0 ? STUN_BAD_REQUEST : STUN_UNSUPPORTED_TRANSPORT);
@@ -171,8 +170,7 @@ static bool allocate_ports(struct model *m, const struct model_input *at, struct
 }
 
 /* Limits: each that is reached may be named; what expired a moment ago may still count. */
-static bool allocate_limits(const struct model *m, const struct model_input *at,
-                            struct expect *e)
+static bool allocate_limits(const struct model *m, const struct model_input *at, struct expect *e)
 {
     const uint8_t user = e->integrity == MODEL_UNSIGNED ? MODEL_ANONYMOUS : at->in->user;
     bool certain = false;
@@ -234,8 +232,7 @@ static void judge_refresh(struct model *m, const struct model_input *at, struct 
 {
     const struct intent *in = at->in;
 
-    e->lifetime_s =
-        in->has_lifetime && in->lifetime_s == 0 ? 0 : model_lifetime(m->config, in);
+    e->lifetime_s = in->has_lifetime && in->lifetime_s == 0 ? 0 : model_lifetime(m->config, in);
     if (in->requested_family != 0 &&
         !model_relay_alive(e->alloc, in->requested_family, at->now_ms)) {
         expect_code(e, STUN_PEER_FAMILY_MISMATCH); /* T-8656-8.2-01 */
@@ -359,10 +356,16 @@ static void apply_challenge_limit(struct model *m, const struct model_input *at,
     if (e->integrity != MODEL_UNSIGNED || expect_has(e, STUN_OK) || e->code_count == 0) {
         return;
     }
-    if (!model_may_challenge(m, at->from, at->now_ms)) {
+    if (!model_may_challenge(m, at->core, at->from, at->now_ms)) {
         e->code_count = 0;
         e->drop = true;
     }
+}
+
+/* RFC 8656 section 21.4: no service for clients behind 6to4. */
+static bool is_tunnel(const struct net_addr *client)
+{
+    return client->family == NET_V6 && client->ip.b[0] == 0x20 && client->ip.b[1] == 0x02;
 }
 
 void model_request(struct model *m, const struct model_input *at, struct expect *e)
@@ -371,7 +374,7 @@ void model_request(struct model *m, const struct model_input *at, struct expect 
     const bool binding = in->kind == INTENT_BINDING;
 
     memset(e, 0, sizeof(*e));
-    if ((binding ? !m->config->stun_enabled : !m->config->turn_enabled)) {
+    if ((binding ? !m->config->stun_enabled : !m->config->turn_enabled) || is_tunnel(at->from)) {
         e->drop = true;
         return;
     }

@@ -134,9 +134,8 @@ static void send_out(struct sim *sim, const struct intent_nonce *nonce)
     out->nonce = *nonce;
     memcpy(out->data, sim->pkt.data, sim->pkt.len);
     if (!net_send(&sim->net, out, sim->now_ms)) { /* too big: the router complains */
-        out->icmp = (struct turn_icmp){
-            out->to, out->to.family == NET_V4 ? 3 : 2, out->to.family == NET_V4 ? 4 : 0,
-            sim->net.link.mtu};
+        out->icmp = (struct turn_icmp){out->to, out->to.family == NET_V4 ? 3 : 2,
+                                       out->to.family == NET_V4 ? 4 : 0, sim->net.link.mtu};
         out->is_icmp = true;
         out->to = out->from;
         net_schedule(&sim->net, sim->now_ms + 1, NET_ARRIVE, out);
@@ -170,7 +169,8 @@ static void check_relays(struct sim *sim, const struct expect *e, const struct r
 static void commit_allocate(struct sim *sim, const struct model_input *at, const struct expect *e,
                             const struct reply *r)
 {
-    const uint32_t wanted = (e->family[0] != NET_NONE) + (e->family[1] != NET_NONE);
+    const uint32_t wanted =
+        (e->family[0] != NET_NONE ? 1U : 0U) + (e->family[1] != NET_NONE ? 1U : 0U);
 
     check_relays(sim, e, r);
     struct model_alloc *a = model_new(&sim->model);
@@ -188,8 +188,8 @@ static void commit_allocate(struct sim *sim, const struct model_input *at, const
     memcpy(a->tid, at->in->tid, STUN_TID);
     a->token = sim->site.new_token;
     for (uint32_t i = 0; i < r->relayed_count; i++) {
-        a->relay[r->relayed[i].family - NET_V4] = (struct model_relay){
-            true, r->relayed[i], at->now_ms + (uint64_t)e->lifetime_s * 1000};
+        a->relay[r->relayed[i].family - NET_V4] =
+            (struct model_relay){true, r->relayed[i], at->now_ms + (uint64_t)e->lifetime_s * 1000};
     }
 }
 
@@ -209,8 +209,8 @@ static void check_repeat(struct sim *sim, const struct expect *e, const struct r
             sim_fail(sim, "a repeated Allocate got another relay");
         }
         n++;
-        left_ms = relay->expires_ms - sim->now_ms > left_ms ? relay->expires_ms - sim->now_ms
-                                                            : left_ms;
+        left_ms =
+            relay->expires_ms - sim->now_ms > left_ms ? relay->expires_ms - sim->now_ms : left_ms;
     }
     if (n != r->relayed_count || r->lifetime_s != left_ms / 1000 || r->token != a->token ||
         sim->site.opened_count != 0) {
@@ -305,7 +305,7 @@ static void judge_answer(struct sim *sim, const struct model_input *at, const st
         sim_fail(sim, "an answer of %u bytes", sim->pkt.len);
     }
     if (unsigned_ && refused) {
-        model_charge(&sim->model, at->from, at->now_ms);
+        model_charge(&sim->model, at->core, at->from, at->now_ms);
     }
     if (!refused) {
         commit(sim, at, e, &r);
@@ -360,7 +360,8 @@ static void request(struct sim *sim, const struct model_input *at, struct net_pa
 
 static uint8_t tos_right(const struct turn_config *config, uint8_t tos)
 {
-    return (uint8_t)(tos & ((config->copy_dscp ? DSCP_BITS : 0) | (config->copy_ecn ? ECN_BITS : 0)));
+    return (uint8_t)(tos &
+                     ((config->copy_dscp ? DSCP_BITS : 0) | (config->copy_ecn ? ECN_BITS : 0)));
 }
 
 /* What goes to a peer leaves from the relay of its family, with exactly the client's bytes. */
@@ -371,13 +372,13 @@ static void check_to_peer(struct sim *sim, const struct model_input *at,
     const struct model_relay *relay = &a->relay[peer->family - NET_V4];
     const struct sim_socket *socket = sim->pkt.port;
     uint8_t payload[NET_PACKET_MAX];
-    const bool df =
-        in->kind == INTENT_SEND && in->dont_fragment && at->from->family == NET_V4 &&
-        peer->family == NET_V4;
+    const bool df = in->kind == INTENT_SEND && in->dont_fragment && at->from->family == NET_V4 &&
+                    peer->family == NET_V4;
 
     actor_payload(in->payload_seed, payload, in->payload_len);
     if (!net_addr_equal(&sim->pkt.remote, peer) ||
-        !net_addr_equal(&sim->pkt.local, &relay->bound) || socket != site_socket_at(sim, &relay->bound)) {
+        !net_addr_equal(&sim->pkt.local, &relay->bound) ||
+        socket != site_socket_at(sim, &relay->bound)) {
         sim_fail(sim, "data for a peer goes another way");
     }
     if (sim->pkt.len != in->payload_len ||
@@ -432,10 +433,9 @@ static void noise(struct sim *sim, const struct model_input *at, struct net_pack
         }
         send_out(sim, &none);
     } else if (verdict == TURN_TO_CLIENT) {
-        const struct reply r =
-            client_read(&sim->reader, verdict, sim->pkt.data, sim->pkt.len);
+        const struct reply r = client_read(&sim->reader, verdict, sim->pkt.data, sim->pkt.len);
         if (r.msg.class == STUN_ERROR && !r.has_mi && !r.has_mi256) {
-            model_charge(&sim->model, at->from, at->now_ms);
+            model_charge(&sim->model, at->core, at->from, at->now_ms);
         }
         if (r.msg.class == STUN_SUCCESS && r.msg.method != STUN_BINDING) {
             sim_fail(sim, "noise was answered with a success");
@@ -512,8 +512,8 @@ static void check_to_client(struct sim *sim, const struct model_alloc *a,
         sim_fail(sim, "TOS %02x on the way to the client", sim->pkt.tos);
     }
     if (channel != 0) { /* T-8656-12.5-01 */
-        const int err = channel_data_decode((struct bytes){sim->pkt.data, sim->pkt.len}, &number,
-                                            &payload);
+        const int err =
+            channel_data_decode((struct bytes){sim->pkt.data, sim->pkt.len}, &number, &payload);
         if (err < 0 || number != channel || sim->pkt.len != payload.n + CHANNEL_HEAD) {
             sim_fail(sim, "channel %04x, not %04x, on the way to the client", number, channel);
         }

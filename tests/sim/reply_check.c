@@ -77,8 +77,8 @@ static void check_refusal(struct sim *sim, const struct expect *e, const struct 
 static void check_allocated(struct sim *sim, const struct intent *in, const struct expect *e,
                             const struct reply *r)
 {
-    const bool partial = e->dual && !e->retransmission &&
-                         (e->family[0] == NET_NONE || e->family[1] == NET_NONE);
+    const bool partial =
+        e->dual && !e->retransmission && (e->family[0] == NET_NONE || e->family[1] == NET_NONE);
 
     if (r->relayed_count == 0 || !r->has_lifetime ||
         !net_addr_equal(&r->mapped, &sim->pkt.remote)) {
@@ -107,9 +107,8 @@ static void check_success(struct sim *sim, const struct intent *in, const struct
     if (r->relayed_count > 0 || r->has_token || r->has_lifetime != (in->kind == INTENT_REFRESH)) {
         sim_fail(sim, "a success with foreign attributes");
     }
-    if (in->kind == INTENT_BINDING &&
-        (!net_addr_equal(&r->mapped, &sim->pkt.remote) ||
-         r->has_mapped_plain != sim->model.config->mapped_address)) {
+    if (in->kind == INTENT_BINDING && (!net_addr_equal(&r->mapped, &sim->pkt.remote) ||
+                                       r->has_mapped_plain != sim->model.config->mapped_address)) {
         sim_fail(sim, "Binding told %u as the client's port", r->mapped.port);
     }
 }
@@ -118,8 +117,8 @@ void reply_check(struct sim *sim, const struct intent *in, const struct expect *
                  const struct reply *r, size_t len)
 {
     static const uint16_t methods[] = {
-        [INTENT_BINDING] = STUN_BINDING,         [INTENT_ALLOCATE] = STUN_ALLOCATE,
-        [INTENT_REFRESH] = STUN_REFRESH,         [INTENT_PERMIT] = STUN_CREATE_PERMISSION,
+        [INTENT_BINDING] = STUN_BINDING,   [INTENT_ALLOCATE] = STUN_ALLOCATE,
+        [INTENT_REFRESH] = STUN_REFRESH,   [INTENT_PERMIT] = STUN_CREATE_PERMISSION,
         [INTENT_BIND] = STUN_CHANNEL_BIND,
     };
     const struct turn_config *config = sim->model.config;

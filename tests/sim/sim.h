@@ -42,9 +42,9 @@ enum {
 struct sim_options {
     uint64_t seed;
     uint32_t steps;
-    uint32_t actors; /* at most; 0: the seed chooses */
-    bool words;      /* write the trace in words */
-    bool faults;     /* allocations may fail: refusals for want of memory are right */
+    uint32_t actors;
+    bool words;                /* write the trace in words */
+    bool faults;               /* allocations may fail: refusals for want of memory are right */
     struct gate *const *gates; /* PEER_RULE_SETS of them, borrowed */
 };
 
@@ -141,7 +141,6 @@ struct sim {
     uint64_t now_ms;
     uint64_t start_ms;
     uint32_t steps_left;
-    bool over; /* the last step has been taken: only what is under way goes on */
     bool failed;
     char why[SIM_WHY];
     uint64_t packets; /* handed to cores */

@@ -59,17 +59,6 @@ const struct credential_key *site_user_key(uint8_t user)
     return &users[user].key;
 }
 
-/* The bytes that quotas count for a user; nothing for the anonymous one. */
-static struct bytes quota_name(uint8_t user)
-{
-    struct bytes name = {NULL, 0};
-
-    if (user < MODEL_USERS) {
-        name = bytes_of(users[user].name + users[user].quota_from);
-    }
-    return name;
-}
-
 /* --- effects ------------------------------------------------------------------------------------
  */
 
@@ -91,8 +80,8 @@ static int on_key_find(void *arg, const struct credential_query *query, struct c
     for (uint8_t i = 0; i < MODEL_USERS; i++) {
         const struct bytes name = bytes_of(users[i].name);
         const struct bytes hash = {users[i].userhash, sizeof(users[i].userhash)};
-        if (m->user_removed[i] || !(query->username.p != NULL
-                                        ? bytes_equal(query->username, name)
+        if (m->user_removed[i] ||
+            !(query->username.p != NULL ? bytes_equal(query->username, name)
                                         : bytes_equal(query->userhash, hash))) {
             continue;
         }
@@ -199,8 +188,8 @@ static int on_relay_open(void *arg, const struct turn_relay_want *want,
     if (want->want == TURN_PORT_EVEN_RESERVE && room == NULL) {
         return -ENOSPC;
     }
-    const int err = port_pool_take(sim->site.pool, NULL, want->family, kinds[want->want],
-                                   sim->now_ms, &addr);
+    const int err =
+        port_pool_take(sim->site.pool, NULL, want->family, kinds[want->want], sim->now_ms, &addr);
     if (err < 0) {
         return err == -ENOENT ? -EAFNOSUPPORT : err;
     }
@@ -358,8 +347,7 @@ static void config_first(struct sim *sim, struct turn_config *c)
         .copy_dscp = prng_chance(r, 500),
         .copy_ecn = prng_chance(r, 500),
         .algorithms = (enum turn_algorithms)(prng_chance(r, 200) ? prng_below(r, 3) : 0),
-        .default_family =
-            (enum turn_family_default)(prng_chance(r, 100) ? prng_below(r, 3) : 0),
+        .default_family = (enum turn_family_default)(prng_chance(r, 100) ? prng_below(r, 3) : 0),
         .default_lifetime_s = 600,
         .max_lifetime_s = prng_chance(r, 500) ? 3600 : 1200,
         .permission_s = 300,
@@ -526,7 +514,7 @@ uint8_t site_core_for(const struct sim *sim, const struct net_addr *client,
 static void config_change(struct sim *sim, struct turn_config *c)
 {
     struct prng *r = &sim->random;
-    bool *const switches[] = {&c->stun_enabled,      &c->always_fingerprint, &c->channels_5766,
+    bool *const switches[] = {&c->stun_enabled,       &c->always_fingerprint, &c->channels_5766,
                               &c->username_anonymity, &c->udp_relay,          &c->draining,
                               &c->ipv6_relay,         &c->additional_family,  &c->copy_dscp};
 
@@ -620,8 +608,8 @@ static void set_relays(const struct model_alloc *a, void *const ports[2],
 
 void site_move_session(struct sim *sim, struct model_alloc *a, uint8_t to)
 {
-    static uint8_t parcel[2][TURN_PARCEL_HEAD + MODEL_ENTRIES * (TURN_PARCEL_PERM +
-                                                                 TURN_PARCEL_CHAN)];
+    static uint8_t parcel[2]
+                         [TURN_PARCEL_HEAD + MODEL_ENTRIES * (TURN_PARCEL_PERM + TURN_PARCEL_CHAN)];
     struct site *s = &sim->site;
     const struct five_tuple tuple = {a->client, a->server, 17};
     const size_t room = TURN_PARCEL_HEAD +
@@ -646,8 +634,8 @@ void site_move_session(struct sim *sim, struct model_alloc *a, uint8_t to)
                                        site_listener(sim, &a->server), ports, relays, sim->now_ms);
     trace_say(&sim->trace, sim->now_ms, "session of client port %u: core %u -> %u: %d",
               a->client.port, from, to, err);
-    if (err == -ENOSPC && (sim->options.faults || model_count_core(&sim->model, to, 0) >=
-                                                      sim->model.max_allocations)) {
+    if (err == -ENOSPC && (sim->options.faults ||
+                           model_count_core(&sim->model, to, 0) >= sim->model.max_allocations)) {
         move_sockets(sim, a, from, ports);
         return;
     }
@@ -660,6 +648,11 @@ void site_move_session(struct sim *sim, struct model_alloc *a, uint8_t to)
         sim_fail(sim, "packed once more a session differs");
     }
     set_relays(a, ports, relays, sim);
+    for (int i = 0; i < 2; i++) { /* nothing was left: so it is at the other end, too */
+        if (a->relay[i].open && a->relay[i].expires_ms < sim->now_ms) {
+            a->relay[i].expires_ms = sim->now_ms;
+        }
+    }
     a->core = to;
     a->session = 0;
     if (flow == NULL) {

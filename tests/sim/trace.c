@@ -32,8 +32,7 @@ void trace_say(struct trace *t, uint64_t now_ms, const char *format, ...)
         return;
     }
     char *line = t->line[t->count++ % TRACE_LINES];
-    const int head =
-        snprintf(line, TRACE_WIDTH, "%9llu ms  ", (unsigned long long)now_ms);
+    const int head = snprintf(line, TRACE_WIDTH, "%9llu ms  ", (unsigned long long)now_ms);
     va_start(args, format);
     (void)vsnprintf(line + head, (size_t)(TRACE_WIDTH - head), format, args);
     va_end(args);

@@ -95,7 +95,7 @@ static inline void desk_remove(struct desk *desk)
 /* Write to the database as an administrator would. */
 static inline struct store *desk_store(const struct desk *desk)
 {
-    const struct store_target target = {desk->path, STORE_CHANGE, 5000};
+    const struct store_target target = {desk->path, STORE_CREATE, 5000};
     struct store *store;
     char why[400];
 

@@ -9,7 +9,7 @@ static int make(void **state)
 {
     struct database *db = database_make();
 
-    database_must_open(db, STORE_CHANGE);
+    database_must_open(db, STORE_CREATE);
     *state = db;
     return 0;
 }

@@ -532,7 +532,7 @@ static void retransmission__of_a_failure_may_succeed(void **state)
     assert_int_equal(client_submit(&c).code, 0); /* the same bytes once more */
 }
 
-/* Proves T-8656-8.2-10 */
+/* Proves T-8656-8.2-10 */
 static void late_duplicate__does_not_allocate_again(void **state)
 {
     struct stage *s = *state;

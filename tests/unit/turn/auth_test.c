@@ -608,7 +608,8 @@ static struct reply allocate_with_tail(struct client *c, bool mi256)
     return client_submit(c);
 }
 
-/* coturn.md 3.1 #25.  Proves T-8489-9-01, T-8489-9-02 */
+/* Threat model row 25. */
+/* Proves T-8489-9-01, T-8489-9-02 */
 static void attributes_after_integrity__are_ignored(void **state)
 {
     struct stage *s = *state;
@@ -744,7 +745,7 @@ static void look_up_refused__is_dropped_for_the_proven_and_stale_for_strangers(v
     assert_challenge(&r, STUN_STALE_NONCE);
 }
 
-/* coturn.md 3.1 #37: what a stranger can make us send is bounded in number and size. */
+/* Threat model row 37: what a stranger can make us send is bounded in number and size. */
 static void challenges__are_limited_per_prefix(void **state)
 {
     struct stage *s = *state;
@@ -794,7 +795,7 @@ static void user_names__are_compared_octet_by_octet(void **state)
     assert_int_equal(client_allocate(&s->c).code, 0);
 }
 
-/* Format strings, quotes, control characters: a name is data (coturn.md 3.1 #20). */
+/* Format strings, quotes, control characters: a name is data (threat model row 20). */
 static void hostile_user_names__are_only_names(void **state)
 {
     static const char *const names[] = {"%s%n%b%x", "a b", "a\r\nb", "../../x", "*", "'; drop --"};

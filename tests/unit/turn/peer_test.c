@@ -176,7 +176,8 @@ static void create_permission__is_all_or_nothing(void **state)
     assert_false(hears(s, &relayed, "198.51.100.1:9"));
 }
 
-/* coturn.md 3.1 #33.  Proves T-8656-10.2-07, T-8656-10.2-08 */
+/* Threat model row 33. */
+/* Proves T-8656-10.2-07, T-8656-10.2-08 */
 static void create_permission__capacity(void **state)
 {
     struct stage *s = *state;
@@ -198,7 +199,8 @@ static void create_permission__capacity(void **state)
 }
 
 /* Mapped, 6to4 and other ways to write an address that must not be reached.
- * coturn.md 3.1 #2, #7, #9, #10, #11, #12.  Proves T-8656-21.4-01, T-8656-21.2.2-01,
+ * Threat model rows 2, 7 and 9 to 12. */
+/* Proves T-8656-21.4-01, T-8656-21.2.2-01,
  * T-8656-21.1.4-01 */
 static void gate__is_asked_on_every_way(void **state)
 {
@@ -247,7 +249,8 @@ static void gate__is_asked_on_every_way(void **state)
     }
 }
 
-/* An IPv4 address dressed as IPv6 names no IPv6 host, public or not.  Proves T-8656-21.2.2-01 */
+/* An IPv4 address dressed as IPv6 names no IPv6 host, public or not. */
+/* Proves T-8656-21.2.2-01 */
 static void mapped_address__is_refused(void **state)
 {
     static const uint8_t mapped[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 198, 51, 100, 1};
@@ -266,7 +269,7 @@ static void mapped_address__is_refused(void **state)
     assert_int_equal(client_send(&s->c, &peer, hello, 5), TURN_DROP);
 }
 
-/* Rules that change take hold of what is established.  design.md 1.6 */
+/* Rules that change take hold of what is established. */
 static void reload__revokes_permissions_and_channels(void **state)
 {
     static const char *const allow[] = {"198.51.100.2", NULL};
@@ -510,7 +513,7 @@ static void channel_data__odd(void **state)
         message[0] = (uint8_t)first;
         assert_int_equal(world_from_client(&s->w, &s->c.addr, message, 9), TURN_DROP);
     }
-    for (unsigned len = 6; len <= 0xffff; len += 0x333) { /* coturn.md 3.1 #18 */
+    for (unsigned len = 6; len <= 0xffff; len += 0x333) { /* threat model row 18 */
         message[0] = 0x40;
         be16_put(message + 2, (uint16_t)len);
         assert_int_equal(world_from_client(&s->w, &s->c.addr, message, 9), TURN_DROP);
@@ -665,7 +668,8 @@ static void send__dropped_without_a_word(void **state)
     assert_int_equal(client_submit(&s->c).verdict, TURN_DROP);
 }
 
-/* coturn.md 3.1 #34.  Proves T-8489-14-04 */
+/* Threat model row 34. */
+/* Proves T-8489-14-04 */
 static void duplicates__the_first_wins(void **state)
 {
     struct stage *s = *state;

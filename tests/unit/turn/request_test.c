@@ -343,7 +343,7 @@ static void attribute_order__is_free(void **state)
     assert_int_equal(served, 5);
 }
 
-/* RFC 8656 section 21.4.  Proves T-8656-21.4-01, T-8656-21.4-02 */
+/* Proves T-8656-21.4-01, T-8656-21.4-02 */
 static void tunnelled_clients__are_not_served(void **state)
 {
     static const char *const tunnels[] = {"[2002:c000:204::1]:4000", "[2001:0:4136:e378::1]:4000"};

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From an intent to bytes. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "intent.h"
+
+/* Write the message that `in` means; `nonce` is the text of the NONCE.  Returns its length;
+ * `*out_end` is where the part ends that no change may survive (behind the integrity, or the end).
+ */
+size_t message_build(const struct intent *in, const char *nonce, uint8_t *out, size_t cap,
+                     size_t *out_end);

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Plays scenarios and tells which seed failed, how, and what led to it.
+ *
+ *     STERNA_SIM_SEED=n ./sim    play one small scenario and print its last steps
+ *     STERNA_SIM_COUNT=n ./sim   play n small scenarios instead of the usual number
+ *     STERNA_SIM_FIRST=n ./sim   begin with seed n */
+#include "sim.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/mem.h"
+#include "unit/check.h"
+
+enum {
+    SMALL_COUNT = 3000,
+    SMALL_STEPS = 40,
+    LONG_COUNT = 6,
+    LONG_STEPS = 3000,
+    SAME_COUNT = 60,
+    FAULT_COUNT = 3,
+    FAULT_MOST = 5000,
+};
+
+static struct gate *gates[PEER_RULE_SETS];
+static struct sim *sim;
+
+/* Printed by whatever ends the program: an assertion of the core, a sanitizer. */
+static void tell_seed(void)
+{
+    (void)fprintf(stderr, "# the seed that was being played: %llu\n",
+                  (unsigned long long)sim->options.seed);
+}
+
+__attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)(void));
+
+static uint64_t number_from(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+
+    return text == NULL ? otherwise : strtoull(text, NULL, 10);
+}
+
+static struct sim_options options_small(uint64_t seed)
+{
+    return (struct sim_options){
+        .seed = seed,
+        .steps = SMALL_STEPS,
+        .actors = 2 + (uint32_t)(seed % 3),
+        .gates = gates,
+    };
+}
+
+static struct sim_options options_long(uint64_t seed)
+{
+    return (struct sim_options){
+        .seed = seed,
+        .steps = LONG_STEPS,
+        .actors = SIM_ACTORS,
+        .gates = gates,
+    };
+}
+
+/* Play it again in words. */
+static void tell_failure(const struct sim_options *options)
+{
+    struct sim_options again = *options;
+
+    again.words = true;
+    (void)sim_play(sim, &again);
+    trace_print(&sim->trace, stdout, "# ");
+    print_message("seed %llu (%u steps): %s\n", (unsigned long long)options->seed, options->steps,
+                  sim->why);
+}
+
+static void play(const struct sim_options *options)
+{
+    if (sim_play(sim, options) < 0) {
+        tell_failure(options);
+        fail();
+    }
+}
+
+static double seconds(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void scenarios__agree_with_the_model(void **state)
+{
+    const uint64_t first = number_from("STERNA_SIM_FIRST", 1);
+    const uint64_t count = number_from("STERNA_SIM_COUNT", SMALL_COUNT);
+    const double start = seconds();
+    uint64_t packets = 0;
+
+    (void)state;
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        const struct sim_options options = options_small(seed);
+        play(&options);
+        packets += sim->packets;
+    }
+    const double took = seconds() - start;
+    print_message("%llu scenarios, %llu packets, %.0f scenarios a second\n",
+                  (unsigned long long)count, (unsigned long long)packets, (double)count / took);
+}
+
+static void long_scenarios__agree_with_the_model(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= LONG_COUNT; seed++) {
+        const struct sim_options options = options_long(seed);
+        play(&options);
+        print_message("seed %llu: %llu packets in %llu minutes of virtual time\n",
+                      (unsigned long long)seed, (unsigned long long)sim->packets,
+                      (unsigned long long)((sim->now_ms - sim->start_ms) / 60000));
+    }
+}
+
+static void same_seed__same_trace(void **state)
+{
+    uint64_t last = 0;
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= SAME_COUNT; seed++) {
+        const struct sim_options options = options_small(seed);
+        play(&options);
+        const uint64_t hash = sim->trace.hash;
+        play(&options);
+        assert_true(sim->trace.hash == hash);
+        assert_true(hash != last);
+        last = hash;
+    }
+}
+
+/* True while the allocation that was to fail has not been reached. */
+static bool failure_pending(long n)
+{
+    bool pending = false;
+
+    for (long i = 0; i <= n && !pending; i++) {
+        pending = mem_fails();
+    }
+    mem_fail_at(-1);
+    return pending;
+}
+
+static void allocation_failures__leave_everything_right(void **state)
+{
+    (void)state;
+    mem_fail_at(0);
+    if (!mem_fails()) {
+        print_message("this build cannot make allocations fail (option fault_injection)\n");
+        skip();
+    }
+    for (uint64_t seed = 1; seed <= FAULT_COUNT; seed++) {
+        struct sim_options options = options_small(seed);
+        options.faults = true;
+        options.steps = 2 * SMALL_STEPS;
+        bool pending = false;
+        long n = 0;
+        for (; !pending && n < FAULT_MOST; n++) {
+            mem_fail_at(n);
+            const int err = sim_play(sim, &options);
+            pending = failure_pending(n);
+            if (err == -EPROTO) {
+                print_message("seed %llu, allocation %ld failed: %s\n", (unsigned long long)seed, n,
+                              sim->why);
+                fail();
+            }
+        }
+        assert_true(pending);
+        print_message("seed %llu: each of %ld allocations failed once\n", (unsigned long long)seed,
+                      n - 1);
+    }
+}
+
+static int open_all(void **state)
+{
+    (void)state;
+    peers_init();
+    site_users_init();
+    sim = calloc(1, sizeof(*sim));
+    for (uint8_t i = 0; i < PEER_RULE_SETS; i++) {
+        gates[i] = peers_gate_new(i);
+        if (gates[i] == NULL || sim == NULL) {
+            return -1;
+        }
+    }
+    if (__sanitizer_set_death_callback != NULL) {
+        __sanitizer_set_death_callback(tell_seed);
+    }
+    return 0;
+}
+
+static int close_all(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < PEER_RULE_SETS; i++) {
+        gate_free(gates[i]);
+    }
+    free(sim);
+    return 0;
+}
+
+/* One scenario, in words whether it fails or not. */
+static int play_one(uint64_t seed)
+{
+    struct sim_options options = options_small(seed);
+    void *state = NULL;
+
+    options.steps = (uint32_t)number_from("STERNA_SIM_STEPS", SMALL_STEPS);
+    options.actors = (uint32_t)number_from("STERNA_SIM_ACTORS", options.actors);
+    options.words = true;
+    if (open_all(&state) != 0) {
+        return EXIT_FAILURE;
+    }
+    const int err = sim_play(sim, &options);
+    trace_print(&sim->trace, stdout, "");
+    (void)printf("seed %llu: %s, trace %016llx\n", (unsigned long long)seed,
+                 err == 0 ? "passed" : sim->why, (unsigned long long)sim->trace.hash);
+    (void)close_all(&state);
+    return err == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(scenarios__agree_with_the_model),
+        cmocka_unit_test(long_scenarios__agree_with_the_model),
+        cmocka_unit_test(same_seed__same_trace),
+        cmocka_unit_test(allocation_failures__leave_everything_right),
+    };
+
+    if (getenv("STERNA_SIM_SEED") != NULL) {
+        return play_one(number_from("STERNA_SIM_SEED", 1));
+    }
+    return cmocka_run_group_tests_name("sim", tests, open_all, close_all);
+}
