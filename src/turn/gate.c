@@ -57,24 +57,24 @@ static const struct {
     {"8000::/1", GATE_SPECIAL},
     {"::/128", GATE_UNSPECIFIED},
     {"::1/128", GATE_LOOPBACK},
-    {"64:ff9b::/96", GATE_OPEN},            /* NAT64, judged by the address inside (RFC 6052) */
-    {"2001::/23", GATE_SPECIAL},            /* IETF protocol assignments */
-    {"2001::/32", GATE_TUNNEL},             /* Teredo */
-    {"2001:db8::/32", GATE_SPECIAL},        /* documentation */
-    {"2002::/16", GATE_TUNNEL},             /* 6to4 */
-    {"3fff::/20", GATE_SPECIAL},            /* documentation (RFC 9637) */
-    {"fc00::/7", GATE_PRIVATE},             /* unique local */
-    {"fe80::/10", GATE_LINK_LOCAL},         /* link-local */
-    {"fec0::/10", GATE_LINK_LOCAL},         /* site-local, deprecated (RFC 3879) */
-    {"ff00::/8", GATE_MULTICAST},           /* multicast */
-    {"0.0.0.0/0", GATE_OPEN},               /* the rest of IPv4, which lies inside ::/3 */
-    {"0.0.0.0/8", GATE_UNSPECIFIED},        /* this network */
-    {"10.0.0.0/8", GATE_PRIVATE},           /* RFC 1918 */
-    {"100.64.0.0/10", GATE_PRIVATE},        /* carrier-grade NAT (RFC 6598) */
-    {"127.0.0.0/8", GATE_LOOPBACK},         /* loopback */
-    {"169.254.0.0/16", GATE_LINK_LOCAL},    /* link-local, and the metadata service of clouds */
-    {"172.16.0.0/12", GATE_PRIVATE},        /* RFC 1918 */
-    {"192.0.0.0/24", GATE_SPECIAL},         /* IETF protocol assignments */
+    {"64:ff9b::/96", GATE_OPEN},         /* NAT64, judged by the address inside (RFC 6052) */
+    {"2001::/23", GATE_SPECIAL},         /* IETF protocol assignments */
+    {"2001::/32", GATE_TUNNEL},          /* Teredo */
+    {"2001:db8::/32", GATE_SPECIAL},     /* documentation */
+    {"2002::/16", GATE_TUNNEL},          /* 6to4 */
+    {"3fff::/20", GATE_SPECIAL},         /* documentation (RFC 9637) */
+    {"fc00::/7", GATE_PRIVATE},          /* unique local */
+    {"fe80::/10", GATE_LINK_LOCAL},      /* link-local */
+    {"fec0::/10", GATE_LINK_LOCAL},      /* site-local, deprecated (RFC 3879) */
+    {"ff00::/8", GATE_MULTICAST},        /* multicast */
+    {"0.0.0.0/0", GATE_OPEN},            /* the rest of IPv4, which lies inside ::/3 */
+    {"0.0.0.0/8", GATE_UNSPECIFIED},     /* this network */
+    {"10.0.0.0/8", GATE_PRIVATE},        /* RFC 1918 */
+    {"100.64.0.0/10", GATE_PRIVATE},     /* carrier-grade NAT (RFC 6598) */
+    {"127.0.0.0/8", GATE_LOOPBACK},      /* loopback */
+    {"169.254.0.0/16", GATE_LINK_LOCAL}, /* link-local, and the metadata service of clouds */
+    {"172.16.0.0/12", GATE_PRIVATE},     /* RFC 1918 */
+    {"192.0.0.0/24", GATE_SPECIAL},      /* IETF protocol assignments */
     /* 192.0.0.9, PCP anycast, is global too, but a peer could ask our gateway for port mappings. */
     {"192.0.0.10/32", GATE_OPEN},           /* TURN anycast, global (RFC 8155) */
     {"192.0.2.0/24", GATE_SPECIAL},         /* documentation */

@@ -10,7 +10,14 @@
 
 #include "turn/turn_int.h"
 
-enum { COOKIE_LEN = 9, FEATURES_LEN = 4, STAMP_LEN = 9, MAC_LEN = 12, CLOCK_SKEW_S = 60 };
+enum {
+    COOKIE_LEN = 9,
+    FEATURES_LEN = 4,
+    STAMP_LEN = 9,
+    MAC_LEN = 12,
+    CLOCK_SKEW_S = 60,
+    EPOCH_BITS = 12
+};
 
 _Static_assert(TURN_NONCE_LEN == COOKIE_LEN + FEATURES_LEN + 2 * (STAMP_LEN + MAC_LEN),
                "the layout above");
@@ -51,15 +58,39 @@ static bool hex_take(const uint8_t *in, size_t n, uint8_t *out)
     return true;
 }
 
-static int nonce_mac(struct turn_server *s, const uint8_t *key, const struct net_addr *client,
-                     const uint8_t *nonce, uint8_t out[CRYPTO_SHA256_LEN])
+/* The key of secret `i` in the epoch of `time_s`, from the cache or made anew.  0 or -EIO. */
+static int epoch_key(struct turn_server *s, size_t i, uint32_t time_s, struct bytes *out)
+{
+    const uint32_t epoch = time_s >> EPOCH_BITS;
+    struct turn_nonce_key *key = &s->nonce_keys[i][epoch & 1];
+
+    if (!key->made || key->epoch != epoch) {
+        uint8_t label[] = {'e', 'p', 'o', 'c', 'h', 0, 0, 0, 0};
+        be32_put(label + 5, epoch);
+        const struct bytes part = {label, sizeof(label)};
+        const struct bytes secret = {s->config->nonce_keys[i], TURN_NONCE_KEY_LEN};
+        const int err = crypto_hmac_sha256(s->mac, secret, &part, 1, key->key);
+        key->made = err == 0;
+        key->epoch = epoch;
+        if (err < 0) {
+            return err;
+        }
+    }
+    *out = (struct bytes){key->key, sizeof(key->key)};
+    return 0;
+}
+
+static int nonce_mac(struct turn_server *s, size_t i, const struct net_addr *client,
+                     const uint8_t *nonce, uint32_t time_s, uint8_t out[CRYPTO_SHA256_LEN])
 {
     const struct bytes parts[] = {
         {nonce, COOKIE_LEN + FEATURES_LEN + 2 * STAMP_LEN},
         {(const uint8_t *)client, sizeof(*client)},
     };
-    return crypto_hmac_sha256(s->mac, (struct bytes){key, TURN_NONCE_KEY_LEN}, parts,
-                              ARRAY_SIZE(parts), out);
+    struct bytes key;
+    const int err = epoch_key(s, i, time_s, &key);
+
+    return err < 0 ? err : crypto_hmac_sha256(s->mac, key, parts, ARRAY_SIZE(parts), out);
 }
 
 int turn_nonce_make(struct turn_server *s, const struct net_addr *client,
@@ -77,7 +108,7 @@ int turn_nonce_make(struct turn_server *s, const struct net_addr *client,
     memcpy(out, cookie, COOKIE_LEN);
     memcpy(out + COOKIE_LEN, features[bits], FEATURES_LEN);
     hex_put(stamp, STAMP_LEN, out + COOKIE_LEN + FEATURES_LEN);
-    const int err = nonce_mac(s, s->config->nonce_keys[0], client, out, mac);
+    const int err = nonce_mac(s, 0, client, out, (uint32_t)s->wall_s, mac);
     if (err < 0) {
         return err;
     }
@@ -110,7 +141,7 @@ int turn_nonce_check(struct turn_server *s, const struct net_addr *client, struc
         return TURN_NONCE_FORGED;
     }
     for (size_t i = 0; i < s->config->nonce_key_count && !authentic; i++) {
-        const int err = nonce_mac(s, s->config->nonce_keys[i], client, nonce.p, expected);
+        const int err = nonce_mac(s, i, client, nonce.p, be32(stamp), expected);
         if (err < 0) {
             return err;
         }

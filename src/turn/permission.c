@@ -2,7 +2,6 @@
 /* CreatePermission (RFC 8656 section 10.2) and ChannelBind (section 12.2): the two requests that
  * say whom an allocation may reach.  Syntax (400) before family (443) before policy (403) before
  * capacity (508); a request that fails changes nothing. */
-#include <errno.h>
 
 #include "turn/turn_int.h"
 #include "wire/channel_data.h"

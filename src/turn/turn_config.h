@@ -63,7 +63,7 @@ struct turn_config {
     uint32_t unauth_per_s;       /* challenges a second and source prefix; 0 without limit */
     uint32_t unauth_burst;
 
-    /* Nonces are made with the first key and accepted with any of them. */
+    /* Secrets of the nonces: made with the first, accepted with any of them. */
     uint8_t nonce_keys[TURN_NONCE_KEYS][TURN_NONCE_KEY_LEN];
     size_t nonce_key_count;
 

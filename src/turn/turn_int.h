@@ -20,6 +20,13 @@ enum {
     TURN_TRANSACTION_MS = 40 * 1000,
 };
 
+/* What a server secret becomes in one epoch of nonces. */
+struct turn_nonce_key {
+    uint32_t epoch;
+    bool made;
+    uint8_t key[CRYPTO_SHA256_LEN];
+};
+
 struct turn_server {
     const struct turn_config *config;
     struct turn_effects fx;
@@ -31,6 +38,7 @@ struct turn_server {
     uint64_t wall_s;
     uint64_t lease[2]; /* bytes of the server's bandwidth in hand: towards peers, towards clients */
     uint32_t next_alternate;
+    struct turn_nonce_key nonce_keys[TURN_NONCE_KEYS][2]; /* this epoch's and the one before it */
     struct turn_counters count;
     uint8_t response[TURN_RESPONSE_MAX];
 };

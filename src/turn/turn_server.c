@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/secret.h"
 #include "turn/turn_int.h"
 #include "wire/demux.h"
 
@@ -71,6 +72,7 @@ void turn_server_free(struct turn_server *s)
     rate_free(s->unauth);
     crypto_mac_free(s->mac);
     turn_tables_fini(&s->tables);
+    secret_wipe(s, sizeof(*s));
     free(s);
 }
 
@@ -223,6 +225,7 @@ void turn_server_configure(struct turn_server *s, const struct turn_config *conf
 
     s->config = config;
     s->tables.generation++;
+    secret_wipe(s->nonce_keys, sizeof(s->nonce_keys)); /* to be made from the new secrets */
     s->lease[0] = 0;
     s->lease[1] = 0;
     (void)unauth_configure(s, unused); /* the limiter exists: nothing can fail */

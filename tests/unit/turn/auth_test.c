@@ -179,6 +179,29 @@ static void nonce__is_judged_last(void **state)
     assert_challenge(&r, STUN_STALE_NONCE);
 }
 
+/* Keys follow from secret and time: a nonce lives on across the change of epochs, and another
+ * server with the same secret takes it. */
+static void nonce__keys_rotate_by_themselves(void **state)
+{
+    struct stage *s = *state;
+    struct stage *other = NULL;
+
+    for (int i = 0; i < 20; i++) {
+        assert_true(client_challenge(&s->c));
+        world_advance(&s->w, 3000 * 1000); /* most of an epoch of 4096 s */
+        assert_int_equal(client_allocate(&s->c).code, 0);
+        assert_int_equal(client_refresh(&s->c, 0).code, 0);
+    }
+    assert_int_equal(stage_open((void **)&other), 0);
+    assert_true(client_challenge(&s->c));
+    const uint64_t wall_s = s->w.wall_s;
+    s->c.world = &other->w;
+    turn_server_set_wall(other->w.server, wall_s);
+    assert_int_equal(client_allocate(&s->c).code, 0);
+    s->c.world = &s->w;
+    assert_int_equal(stage_close((void **)&other), 0);
+}
+
 static void nonce__of_an_older_key_is_taken_until_it_is_removed(void **state)
 {
     struct stage *s = *state;
@@ -187,8 +210,10 @@ static void nonce__of_an_older_key_is_taken_until_it_is_removed(void **state)
     memcpy(s->w.config.nonce_keys[1], s->w.config.nonce_keys[0], TURN_NONCE_KEY_LEN);
     memset(s->w.config.nonce_keys[0], 0x11, TURN_NONCE_KEY_LEN);
     s->w.config.nonce_key_count = 2;
+    assert_int_equal(world_reconfigure(&s->w, NULL, NULL), 0);
     (void)stage_allocate(&s->c);
     s->w.config.nonce_key_count = 1;
+    assert_int_equal(world_reconfigure(&s->w, NULL, NULL), 0);
     const struct reply r = client_refresh(&s->c, 600);
     assert_int_equal(r.code, STUN_STALE_NONCE);
 }
@@ -853,6 +878,7 @@ int main(void)
         STAGE_TEST(nonce__with_cleared_features_is_refused),
         STAGE_TEST(nonce__expires_and_is_replaced),
         STAGE_TEST(nonce__is_judged_last),
+        STAGE_TEST(nonce__keys_rotate_by_themselves),
         STAGE_TEST(nonce__of_an_older_key_is_taken_until_it_is_removed),
         STAGE_TEST(user__unknown_is_challenged),
         STAGE_TEST(password__wrong_is_challenged_again_and_again),
