@@ -209,8 +209,8 @@ int admin_db_open(const struct admin_request *request, enum store_mode mode, str
     db.where = request->userdb != NULL ? request->userdb : db.conf->userdb;
     db.realm = request->realm != NULL ? request->realm : db.conf->realm;
     db.realm_given = request->realm != NULL || db.conf->is_set[CONF_OPT_realm];
-    if (db.where == NULL || db.realm == NULL || db.where[0] == '\0') {
-        const bool no_db = db.where == NULL || db.where[0] == '\0';
+    const bool no_db = db.where == NULL || db.where[0] == '\0';
+    if (no_db || (db.realm == NULL && mode != STORE_LOOK)) { /* a look may be at all realms */
         conf_unref(db.conf);
         return admin_usage(request->syntax,
                            no_db ? "no database is named: give --userdb FILE, or userdb=FILE in "

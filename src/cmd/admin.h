@@ -52,7 +52,8 @@ MUST_USE int admin_parse(const struct admin_syntax *syntax, int argc, char **arg
  * with `*out_conf`, to be given to conf_unref(); else told. */
 MUST_USE int admin_conf(const struct admin_request *request, struct conf **out_conf);
 
-/* Configuration and database of one run.  `realm` is the request's, or the configuration's. */
+/* Configuration and database of one run.  `realm` is the request's, or the configuration's; NULL is
+ * possible with STORE_LOOK only. */
 struct admin_db {
     struct conf *conf;
     struct store *store;

@@ -220,8 +220,12 @@ static const char *host_of(const struct admin_request *request, const struct con
     if (request->host != NULL) {
         return request->host;
     }
-    if (conf->is_set[CONF_OPT_realm] && conf->realm != NULL && strchr(conf->realm, '.') != NULL) {
-        return conf->realm;
+    const char *realm = request->realm;
+    if (realm == NULL && conf->is_set[CONF_OPT_realm]) {
+        realm = conf->realm;
+    }
+    if (realm != NULL && strchr(realm, '.') != NULL) {
+        return realm;
     }
     if (conf->external_ip.count > 0 &&
         conf_external_parse(conf->external_ip.items[0].text, &external) == 0) {

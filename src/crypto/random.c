@@ -85,9 +85,9 @@ void crypto_random_free(struct crypto_random *random)
     free(random);
 }
 
-void crypto_random_fill(void *arg, uint8_t *out, size_t n)
+void crypto_random_fill(void *generator, uint8_t *out, size_t n)
 {
-    struct crypto_random *random = arg;
+    struct crypto_random *random = generator;
 
     while (n > 0) {
         if (random->at == BUFFER_LEN) {

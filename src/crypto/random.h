@@ -24,4 +24,4 @@ void crypto_random_free(struct crypto_random *random);
 
 /* Fill `n` bytes at `out`.  Bytes handed out are erased from the buffer.  Hot path.
  * Takes the generator as `void *` so that it fits an effect table. */
-void crypto_random_fill(void *random, uint8_t *out, size_t n);
+void crypto_random_fill(void *generator, uint8_t *out, size_t n);

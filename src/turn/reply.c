@@ -137,6 +137,7 @@ static int put_tail(struct turn_call *call, struct stun_out *out)
 static void tell_refusal(const struct turn_call *call, enum stun_code code)
 {
     const struct turn_server *s = call->server;
+    const struct bytes found = {call->found.name, call->found.name_len};
     const bool named = (call->req->has & HAS_USERNAME) != 0;
     const struct turn_event event = {
         .kind = TURN_EVENT_REFUSED,
@@ -147,7 +148,8 @@ static void tell_refusal(const struct turn_call *call, enum stun_code code)
         .client = &call->pkt->remote,
         .server = &call->pkt->local,
         .peer = (call->req->has & HAS_XOR_PEER_ADDRESS) != 0 ? &call->req->peer : NULL,
-        .user = named ? call->req->username : (struct bytes){NULL, 0},
+        /* as it was found, whatever attribute named it; else as the client writes it */
+        .user = found.n > 0 || !named ? found : call->req->username,
     };
     s->fx.event(s->fx.arg, &event);
 }

@@ -9,7 +9,13 @@
 #include "wire/channel_data.h"
 #include "wire/stun_addr.h"
 
-enum { MAPPING_MS = 120 * 1000, FIRST_PORT = 10000, PORTS_EACH = 4000 };
+enum {
+    FLOOD = 60,
+    ANSWERS_MOST = 3,
+    MAPPING_MS = 120 * 1000,
+    FIRST_PORT = 10000,
+    PORTS_EACH = 4000
+};
 
 void actor_payload(uint32_t seed, uint8_t *out, size_t n)
 {
@@ -51,7 +57,7 @@ static void forget_all(struct sim *sim, struct actor *a)
                                     : CLIENT_SHA256;
     a->userhash = prng_chance(r, 150);
     a->nonce.known = false;
-    a->token = 0;
+    a->retries = 0;
 }
 
 void actor_init(struct sim *sim, struct actor *a, uint8_t index)
@@ -239,11 +245,12 @@ static void wish_allocate(struct sim *sim, struct intent *in)
     if (prng_chance(r, 400)) {
         return;
     }
-    in->even = prng_chance(r, 300) ? (enum intent_even)prng_below(r, 3) : EVEN_NO;
+    in->even = prng_chance(r, 400) ? (enum intent_even)prng_below(r, 3) : EVEN_NO;
     in->requested_family = prng_chance(r, 200) ? (uint8_t)(1 + prng_below(r, 3)) : 0;
     in->additional_family = prng_chance(r, 300) ? (prng_chance(r, 900) ? 2 : 1) : 0;
     in->dont_fragment = prng_chance(r, 100);
-    if (sim->last_token != 0 && prng_chance(r, 400)) {
+    const bool reserved = model_reservation(&sim->model, sim->last_token, sim->now_ms) != NULL;
+    if (sim->last_token != 0 && prng_chance(r, reserved ? 700 : 100)) {
         in->has_token = true;
         in->token = sim->last_token ^ (prng_chance(r, 100) ? 1 + prng_below(r, 3) : 0);
         if (prng_chance(r, 800)) {
@@ -268,15 +275,20 @@ static uint16_t some_relay_port(struct sim *sim)
     return (uint16_t)prng_below(&sim->random, 65536);
 }
 
-static struct intent_peer wish_peer(struct sim *sim)
+/* A peer, mostly one that the allocation `known` could reach. */
+static struct intent_peer wish_peer(struct sim *sim, const struct model_alloc *known)
 {
     static const uint16_t ports[] = {9, 1000, 1001, 65535};
     struct prng *r = &sim->random;
     struct intent_peer peer;
 
-    peer.row = (uint8_t)prng_below(r, prng_chance(r, 700) ? peers_friendly() : peers_count());
-    peer.addr =
-        peers_addr(peer.row, prng_chance(r, 990) ? ports[prng_below(r, ARRAY_SIZE(ports))] : 0);
+    const bool matching = known != NULL && prng_chance(r, 850);
+    const uint32_t among = prng_chance(r, 700) ? peers_friendly() : peers_count();
+    do {
+        peer.row = (uint8_t)prng_below(r, among);
+        peer.addr =
+            peers_addr(peer.row, prng_chance(r, 990) ? ports[prng_below(r, ARRAY_SIZE(ports))] : 0);
+    } while (matching && !model_relay_alive(known, peer.addr.family, sim->now_ms));
     if (prng_chance(r, 100)) {
         peer.row = peers_own(prng_chance(r, 700) ? NET_V4 : NET_V6);
         peer.addr =
@@ -285,12 +297,13 @@ static struct intent_peer wish_peer(struct sim *sim)
     return peer;
 }
 
-static void wish_peers(struct sim *sim, struct intent *in, uint32_t most)
+static void wish_peers(struct sim *sim, const struct model_alloc *known, struct intent *in,
+                       uint32_t most)
 {
     in->peer_count =
         (uint8_t)(prng_chance(&sim->random, 980) ? 1 + prng_below(&sim->random, most) : 0);
     for (uint32_t i = 0; i < in->peer_count; i++) {
-        in->peer[i] = wish_peer(sim);
+        in->peer[i] = wish_peer(sim, known);
         if (i > 0 && prng_chance(&sim->random, 100)) {
             in->peer[i] = in->peer[0];
         }
@@ -320,7 +333,7 @@ static void wish_data(struct sim *sim, struct model_alloc *known, struct intent 
 {
     struct prng *r = &sim->random;
 
-    wish_peers(sim, in, 1);
+    wish_peers(sim, known, in, 1);
     wish_channel(sim, in);
     if (known != NULL && prng_chance(r, 800)) {
         const uint32_t at = prng_below(r, MODEL_ENTRIES);
@@ -348,39 +361,60 @@ static void wish_data(struct sim *sim, struct model_alloc *known, struct intent 
     }
 }
 
-static void act_with_server(struct sim *sim, struct actor *a)
+static struct model_alloc *allocation_of(struct sim *sim, const struct actor *a)
 {
     const struct net_addr home = peers_listener(a->home, a->addr.family);
-    struct model_alloc *known = model_find(&sim->model, &a->addr, &home, sim->now_ms);
-    struct prng *r = &sim->random;
-    const uint32_t what = prng_below(r, 1000);
+
+    return model_find(&sim->model, &a->addr, &home, sim->now_ms);
+}
+
+static void act(struct sim *sim, struct actor *a, uint32_t what)
+{
+    struct model_alloc *known = allocation_of(sim, a);
     struct intent in;
 
     memset(&in, 0, sizeof(in));
     wish_credentials(sim, a, &in);
     wish_extras(sim, &in);
     if (what < 30) {
-        in.kind = prng_chance(r, 700) ? INTENT_BINDING : INTENT_KEEPALIVE;
+        in.kind = prng_chance(&sim->random, 700) ? INTENT_BINDING : INTENT_KEEPALIVE;
     } else if (known == NULL ? what < 850 : what < 70) {
         wish_allocate(sim, &in);
-    } else if (what < 200) {
+    } else if (what < 180) {
         in.kind = INTENT_REFRESH;
         wish_lifetime(sim, &in);
-        in.requested_family = prng_chance(r, 200) ? (uint8_t)(1 + prng_below(r, 3)) : 0;
-    } else if (what < 350) {
+        in.requested_family =
+            prng_chance(&sim->random, 200) ? (uint8_t)(1 + prng_below(&sim->random, 3)) : 0;
+    } else if (what < 320) {
         in.kind = INTENT_PERMIT;
-        wish_peers(sim, &in, INTENT_PEERS);
-    } else if (what < 550) {
+        wish_peers(sim, known, &in, INTENT_PEERS);
+    } else if (what < 500) {
         in.kind = INTENT_BIND;
-        wish_peers(sim, &in, 1);
+        wish_peers(sim, known, &in, 1);
         wish_channel(sim, &in);
     } else {
-        in.kind = what < 770 ? INTENT_SEND : INTENT_CHANNEL;
+        in.kind = what < 750 ? INTENT_SEND : INTENT_CHANNEL;
         wish_data(sim, known, &in);
     }
     trace_say(&sim->trace, sim->now_ms, "client %u (port %u) sends %d: auth %d, user %u", a->index,
               a->addr.port, (int)in.kind, (int)in.auth, in.user);
     send_intent(sim, a, &in);
+}
+
+/* Much data at once, so that limits of bandwidth are reached. */
+static void flood(struct sim *sim, struct actor *a)
+{
+    struct model_alloc *known = allocation_of(sim, a);
+    struct intent in;
+
+    memset(&in, 0, sizeof(in));
+    in.kind = prng_chance(&sim->random, 500) ? INTENT_SEND : INTENT_CHANNEL;
+    wish_data(sim, known, &in);
+    in.payload_len = 1400;
+    in.padding = 0;
+    for (int i = 0; known != NULL && i < FLOOD; i++) {
+        send_intent(sim, a, &in);
+    }
 }
 
 static void send_noise(struct sim *sim, struct actor *a)
@@ -404,16 +438,19 @@ void actor_act(struct sim *sim, struct actor *a)
 {
     const uint32_t what = prng_below(&sim->random, 1000);
 
-    if (what < 840) {
-        act_with_server(sim, a);
+    a->retries = 0;
+    if (what < 850) {
+        act(sim, a, prng_below(&sim->random, 1000));
     } else if (what < 930) {
         send_again(sim, a);
-    } else if (what < 960) {
+    } else if (what < 955) {
         send_noise(sim, a);
-    } else if (what < 980) {
+    } else if (what < 970) {
         trace_say(&sim->trace, sim->now_ms, "client %u starts again", a->index);
         forget_all(sim, a);
-    } else {
+    } else if (what < 980 && sim->model.config->max_bps != 0) {
+        flood(sim, a);
+    } else if (what < 990) {
         rebind(a);
         trace_say(&sim->trace, sim->now_ms, "client %u is now seen at port %u", a->index,
                   a->addr.port);
@@ -423,10 +460,18 @@ void actor_act(struct sim *sim, struct actor *a)
 void actor_receive(struct sim *sim, struct actor *a, const struct net_packet *packet)
 {
     const struct reply r = client_read(&sim->reader, TURN_TO_CLIENT, packet->data, packet->len);
+    const bool challenged = r.nonce.n > 0 && r.nonce.n < sizeof(a->nonce_text);
 
-    if (r.nonce.n > 0 && r.nonce.n < sizeof(a->nonce_text)) {
+    if (challenged) {
         memcpy(a->nonce_text, r.nonce.p, r.nonce.n);
         a->nonce_text[r.nonce.n] = '\0';
         a->nonce = packet->nonce;
+    }
+    /* A challenge is answered at once, and an allocation put to use, most of the time. */
+    const bool allocated = r.msg.class == STUN_SUCCESS && r.msg.method == STUN_ALLOCATE;
+    if ((challenged || allocated) && !sim->closing_down && a->retries < ANSWERS_MOST &&
+        prng_chance(&sim->random, 800)) {
+        a->retries++;
+        act(sim, a, allocated ? 180 + prng_below(&sim->random, 320) : 100);
     }
 }

@@ -42,17 +42,26 @@ static uint8_t family_without_wish(const struct model *m, const struct net_addr 
 /* --- ports --------------------------------------------------------------------------------------
  */
 
-static bool port_taken(const struct model *m, uint8_t family, uint16_t port, uint64_t now_ms)
+/* What this client had before, and whose time is over, is taken away before its request is judged.
+ * What others had may still be there. */
+static bool given_up(const struct model_alloc *a, const struct model_input *at)
+{
+    return !model_alive(a, at->now_ms) && net_addr_equal(&a->client, at->from) &&
+           net_addr_equal(&a->server, at->to);
+}
+
+static bool port_taken(const struct model *m, uint8_t family, uint16_t port,
+                       const struct model_input *at)
 {
     for (uint32_t i = 0; i < MODEL_ALLOCS; i++) {
         const struct model_relay *r = &m->alloc[i].relay[family - NET_V4];
-        if (m->alloc[i].used && r->open && r->bound.port == port) {
+        if (m->alloc[i].used && r->open && r->bound.port == port && !given_up(&m->alloc[i], at)) {
             return true;
         }
     }
     for (uint32_t i = 0; i < ARRAY_SIZE(m->reservation); i++) {
         const struct model_reservation *r = &m->reservation[i];
-        if (now_ms < r->expires_ms && r->bound.family == family && r->bound.port == port) {
+        if (at->now_ms < r->expires_ms && r->bound.family == family && r->bound.port == port) {
             return true;
         }
     }
@@ -60,14 +69,14 @@ static bool port_taken(const struct model *m, uint8_t family, uint16_t port, uin
 }
 
 static bool port_available(const struct model *m, uint8_t family, enum intent_even even,
-                           uint64_t now_ms)
+                           const struct model_input *at)
 {
     for (uint16_t port = m->port_min; port <= m->port_max; port++) {
-        if (port_taken(m, family, port, now_ms) || (even != EVEN_NO && port % 2 != 0)) {
+        if (port_taken(m, family, port, at) || (even != EVEN_NO && port % 2 != 0)) {
             continue;
         }
         if (even != EVEN_RESERVE ||
-            (port < m->port_max && !port_taken(m, family, (uint16_t)(port + 1), now_ms))) {
+            (port < m->port_max && !port_taken(m, family, (uint16_t)(port + 1), at))) {
             return true;
         }
     }
@@ -159,7 +168,7 @@ static bool allocate_ports(struct model *m, const struct model_input *at, struct
         const uint8_t family = e->family[i];
         if (family != NET_NONE &&
             ((e->dual && (!family_served(m, family) || df_impossible(at->in, at->from, family))) ||
-             !port_available(m, family, e->even, at->now_ms))) {
+             !port_available(m, family, e->even, at))) {
             e->family[i] = NET_NONE;
         }
     }

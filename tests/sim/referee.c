@@ -251,8 +251,11 @@ static void commit(struct sim *sim, const struct model_input *at, const struct e
     switch ((int)in->kind) {
     case INTENT_ALLOCATE:
         if (e->retransmission) {
+            sim->seen.repeated++;
             check_repeat(sim, e, r);
         } else {
+            sim->seen.redeemed += e->redeem;
+            sim->seen.dual += r->relayed_count == 2;
             commit_allocate(sim, at, e, r);
         }
         break;
@@ -307,6 +310,7 @@ static void judge_answer(struct sim *sim, const struct model_input *at, const st
     if (unsigned_ && refused) {
         model_charge(&sim->model, at->core, at->from, at->now_ms);
     }
+    sim->seen.answer[in->kind][code]++;
     if (!refused) {
         commit(sim, at, e, &r);
     }
@@ -324,6 +328,7 @@ static void judge_answer(struct sim *sim, const struct model_input *at, const st
 
 static void keep_waiting(struct sim *sim, struct net_packet *packet)
 {
+    sim->seen.waited++;
     if (sim->pkt.len != packet->len || memcmp(sim->pkt.data, packet->data, packet->len) != 0) {
         sim_fail(sim, "a packet that waits was changed");
     }
@@ -390,6 +395,13 @@ static void check_to_peer(struct sim *sim, const struct model_input *at,
     }
 }
 
+static void note_relayed(struct sim *sim, enum intent_kind kind, const struct net_addr *peer)
+{
+    sim->seen.send_relayed += kind == INTENT_SEND;
+    sim->seen.channel_relayed += kind == INTENT_CHANNEL;
+    sim->seen.between_relays += peers_row_of(peer) >= peers_own(NET_V4);
+}
+
 static void data(struct sim *sim, const struct model_input *at, struct net_packet *packet)
 {
     const struct intent_nonce none = {.known = false};
@@ -408,11 +420,16 @@ static void data(struct sim *sim, const struct model_input *at, struct net_packe
             }
             a->bytes[TO_PEER] += packet->len;
         }
+        note_relayed(sim, at->in->kind, &peer);
         send_out(sim, &none);
     } else if (verdict != TURN_DROP ||
                (reaches && !sim->site.lease_refused &&
                 model_bandwidth_must(&sim->model, a, TO_PEER, packet->len))) {
         sim_fail(sim, "data: verdict %d, but it must reach the peer", (int)verdict);
+    } else {
+        sim->seen.limited += reaches;
+        sim->seen.send_dropped += at->in->kind == INTENT_SEND;
+        sim->seen.channel_dropped += at->in->kind == INTENT_CHANNEL;
     }
     net_put(&sim->net, packet);
 }
@@ -431,6 +448,7 @@ static void noise(struct sim *sim, const struct model_input *at, struct net_pack
         } else {
             a->bytes[TO_PEER] += packet->len;
         }
+        sim->seen.noise_relayed++;
         send_out(sim, &none);
     } else if (verdict == TURN_TO_CLIENT) {
         const struct reply r = client_read(&sim->reader, verdict, sim->pkt.data, sim->pkt.len);
@@ -567,11 +585,16 @@ void referee_peer_packet(struct sim *sim, struct sim_socket *socket, struct net_
             sim_fail(sim, "more than max-bps reached a client");
         }
         a->bytes[TO_CLIENT] += sim->pkt.len;
+        sim->seen.peer_as_channel += channel != 0;
+        sim->seen.peer_as_data += channel == 0;
         send_out(sim, &none);
     } else if (verdict != TURN_DROP ||
                (reaches && !sim->site.lease_refused &&
                 model_bandwidth_must(&sim->model, a, TO_CLIENT, packet->len + PKT_HEADROOM))) {
         sim_fail(sim, "peer data: verdict %d, but it must reach the client", (int)verdict);
+    } else {
+        sim->seen.limited += reaches;
+        sim->seen.peer_dropped++;
     }
     net_put(&sim->net, packet);
     audit_allocation(sim, a);
@@ -622,8 +645,10 @@ void referee_icmp(struct sim *sim, struct sim_socket *socket, struct net_packet 
     if (verdict != (told ? TURN_TO_CLIENT : TURN_DROP)) {
         sim_fail(sim, "ICMP error: verdict %d, told %d", (int)verdict, told);
     }
+    sim->seen.icmp_dropped += verdict == TURN_DROP;
     if (verdict == TURN_TO_CLIENT) {
         check_icmp(sim, a, &icmp);
+        sim->seen.icmp_told++;
         send_out(sim, &none);
     }
 }

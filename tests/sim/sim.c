@@ -132,7 +132,7 @@ static void database_changes(struct sim *sim)
     static const int answers[] = {0, 0, -EAGAIN, -EAGAIN, -EBUSY};
     struct model *m = &sim->model;
 
-    if (prng_chance(&sim->random, 300)) {
+    if (m->key_answer == 0 && prng_chance(&sim->random, 300)) {
         const uint32_t user = prng_below(&sim->random, MODEL_USERS);
         m->user_removed[user] = !m->user_removed[user];
     } else {
@@ -209,8 +209,13 @@ static uint64_t next_step_at(struct sim *sim)
 static void step(struct sim *sim)
 {
     something_happens(sim);
+    if (sim->model.key_answer != 0 && prng_chance(&sim->random, 150)) {
+        database_changes(sim);
+    }
     if (--sim->steps_left > 0) {
         net_schedule(&sim->net, next_step_at(sim), NET_STEP, NULL);
+    } else {
+        sim->closing_down = true;
     }
 }
 
@@ -332,10 +337,11 @@ int sim_play(struct sim *sim, const struct sim_options *options)
     sim->last_token = 0;
     sim->now_ms = sim->start_ms = START_MS + prng_below(&sim->random, 100000);
     sim->steps_left = options->steps;
+    sim->closing_down = false;
     const struct net_link link = {
         .loss = prng_chance(&sim->random, 500) ? prng_below(&sim->random, 150) : 0,
         .duplicate = prng_chance(&sim->random, 500) ? prng_below(&sim->random, 100) : 0,
-        .delay_ms = prng_below(&sim->random, 40),
+        .delay_ms = prng_below(&sim->random, prng_chance(&sim->random, 700) ? 10 : 50),
         .jitter_ms = 1 + prng_below(&sim->random, prng_chance(&sim->random, 800) ? 10 : 500),
         .mtu = prng_chance(&sim->random, 700) ? 1500 : 1280,
     };

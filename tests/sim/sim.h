@@ -74,6 +74,7 @@ struct sim_flow {
 
 struct site {
     struct sim_core core[SIM_CORES];
+    struct turn_config config_first;
     struct turn_config config[2]; /* one in force, the other about to be */
     uint32_t config_now;
     struct port_pool *pool;
@@ -123,9 +124,35 @@ struct actor {
     uint64_t next_tid;
     char nonce_text[256];
     struct intent_nonce nonce;
-    uint64_t token; /* a reservation it heard of, or 0 */
+    uint32_t retries; /* answers to challenges since it last did something else */
     struct sim_kept kept[SIM_KEPT];
     uint32_t kept_count;
+};
+
+/* How often each thing has come about, over all scenarios played: a simulation in which something
+ * never happens proves nothing about it. */
+struct sim_seen {
+    uint64_t answer[INTENT_NOISE + 1][700]; /* by what was asked and the code; 0: success */
+    uint64_t repeated;                      /* Allocates answered as before */
+    uint64_t dual;
+    uint64_t redeemed;
+    uint64_t send_relayed;
+    uint64_t send_dropped;
+    uint64_t channel_relayed;
+    uint64_t channel_dropped;
+    uint64_t peer_as_data;
+    uint64_t peer_as_channel;
+    uint64_t peer_dropped;
+    uint64_t icmp_told;
+    uint64_t icmp_dropped;
+    uint64_t noise_relayed;
+    uint64_t waited;
+    uint64_t limited; /* dropped for want of bandwidth */
+    uint64_t moved;
+    uint64_t closed;
+    uint64_t expired;
+    uint64_t revoked;
+    uint64_t between_relays;
 };
 
 struct sim {
@@ -141,9 +168,11 @@ struct sim {
     uint64_t now_ms;
     uint64_t start_ms;
     uint32_t steps_left;
+    bool closing_down; /* the last step has been taken */
     bool failed;
     char why[SIM_WHY];
     uint64_t packets; /* handed to cores */
+    struct sim_seen seen;
     struct client reader;
     struct pkt pkt; /* the packet in a core's hands */
     uint8_t buf[PKT_HEADROOM + NET_PACKET_MAX];

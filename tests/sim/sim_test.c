@@ -92,6 +92,45 @@ static double seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+static const char *const kind_name[] = {
+    [INTENT_BINDING] = "Binding",  [INTENT_ALLOCATE] = "Allocate",
+    [INTENT_REFRESH] = "Refresh",  [INTENT_PERMIT] = "CreatePermission",
+    [INTENT_BIND] = "ChannelBind",
+};
+
+static void print_seen(const struct sim_seen *s)
+{
+    char line[1000];
+
+    for (size_t kind = 0; kind < ARRAY_SIZE(kind_name); kind++) {
+        int n = 0;
+        for (size_t code = 0; kind_name[kind] != NULL && code < ARRAY_SIZE(s->answer[0]); code++) {
+            if (s->answer[kind][code] > 0) {
+                n += snprintf(line + n, sizeof(line) - (size_t)n, ", %zu: %llu", code,
+                              (unsigned long long)s->answer[kind][code]);
+            }
+        }
+        if (n > 0) {
+            print_message("answers to %s%s\n", kind_name[kind], line);
+        }
+    }
+    print_message("%llu repeated, %llu dual, %llu redeemed, %llu waited, %llu moved, %llu closed, "
+                  "%llu expired, %llu revoked\n",
+                  (unsigned long long)s->repeated, (unsigned long long)s->dual,
+                  (unsigned long long)s->redeemed, (unsigned long long)s->waited,
+                  (unsigned long long)s->moved, (unsigned long long)s->closed,
+                  (unsigned long long)s->expired, (unsigned long long)s->revoked);
+    print_message(
+        "relayed/dropped: Send %llu/%llu, ChannelData %llu/%llu, peer data %llu+%llu/%llu, "
+        "ICMP %llu/%llu; noise %llu, between relays %llu, over a limit %llu\n",
+        (unsigned long long)s->send_relayed, (unsigned long long)s->send_dropped,
+        (unsigned long long)s->channel_relayed, (unsigned long long)s->channel_dropped,
+        (unsigned long long)s->peer_as_data, (unsigned long long)s->peer_as_channel,
+        (unsigned long long)s->peer_dropped, (unsigned long long)s->icmp_told,
+        (unsigned long long)s->icmp_dropped, (unsigned long long)s->noise_relayed,
+        (unsigned long long)s->between_relays, (unsigned long long)s->limited);
+}
+
 static void scenarios__agree_with_the_model(void **state)
 {
     const uint64_t first = number_from("STERNA_SIM_FIRST", 1);
@@ -108,6 +147,7 @@ static void scenarios__agree_with_the_model(void **state)
     const double took = seconds() - start;
     print_message("%llu scenarios, %llu packets, %.0f scenarios a second\n",
                   (unsigned long long)count, (unsigned long long)packets, (double)count / took);
+    print_seen(&sim->seen);
 }
 
 static void long_scenarios__agree_with_the_model(void **state)
@@ -120,6 +160,7 @@ static void long_scenarios__agree_with_the_model(void **state)
                       (unsigned long long)seed, (unsigned long long)sim->packets,
                       (unsigned long long)((sim->now_ms - sim->start_ms) / 60000));
     }
+    print_seen(&sim->seen);
 }
 
 static void same_seed__same_trace(void **state)

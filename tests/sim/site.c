@@ -279,6 +279,7 @@ static void on_end(struct sim *sim, struct model_alloc *a, const struct turn_eve
         sim_fail(sim, "allocation ended %llu ms after its time",
                  (unsigned long long)(sim->now_ms - expires_ms));
     }
+    sim->seen.expired += event->kind == TURN_EVENT_EXPIRED;
     if (event->traffic == NULL) {
         sim_fail(sim, "an end without its traffic");
     }
@@ -319,6 +320,7 @@ static void on_event(void *arg, const struct turn_event *event)
         event->kind == TURN_EVENT_CLOSED) {
         on_end(sim, a, event);
     } else if (event->kind == TURN_EVENT_REVOKED) {
+        sim->seen.revoked++;
         on_revoked(sim, event->peer);
     }
 }
@@ -415,6 +417,7 @@ int site_open(struct sim *sim)
     }
     config_first(sim, &s->config[0]);
     model_first(sim, &s->config[0]);
+    s->config_first = s->config[0];
     s->late_ticks = prng_chance(&sim->random, 200);
     s->capacity_left[0] = prng_chance(&sim->random, 500) ? UINT64_MAX : 20000;
     s->capacity_left[1] = s->capacity_left[0];
@@ -532,7 +535,7 @@ static void config_change(struct sim *sim, struct turn_config *c)
     if (prng_chance(r, 150)) {
         c->alternates[0] = peers_listener(1, NET_V4);
         c->alternates[1] = peers_listener(2, NET_V6);
-        c->alternate_count = c->alternate_count == 0 ? 1 + prng_below(r, 2) : 0;
+        c->alternate_count = 1 + prng_below(r, 2);
     }
     if (prng_chance(r, 300)) { /* new nonce keys: the newest two are known */
         memcpy(c->nonce_keys[1], c->nonce_keys[0], sizeof(c->nonce_keys[0]));
@@ -549,7 +552,9 @@ void site_reconfigure(struct sim *sim)
     struct prng *r = &sim->random;
 
     s->config_now ^= 1;
-    *c = *old;
+    *c = s->config_first; /* each time something else is different from the beginning */
+    memcpy(c->nonce_keys, old->nonce_keys, sizeof(c->nonce_keys));
+    c->gate = old->gate;
     config_change(sim, c);
     if (prng_chance(r, 600)) {
         sim->model.rules = (uint8_t)prng_below(r, PEER_RULE_SETS);
@@ -660,6 +665,7 @@ void site_move_session(struct sim *sim, struct model_alloc *a, uint8_t to)
         *flow = (struct sim_flow){a->client, a->server, to};
     }
     flow->core = to;
+    sim->seen.moved++;
 }
 
 void site_close_session(struct sim *sim, struct model_alloc *a)
@@ -670,6 +676,7 @@ void site_close_session(struct sim *sim, struct model_alloc *a)
     if (session == 0) {
         return;
     }
+    sim->seen.closed++;
     trace_say(&sim->trace, sim->now_ms, "close session of client port %u", a->client.port);
     sim->site.closing = true;
     const int err = turn_server_close_session(server, session, sim->now_ms);

@@ -450,6 +450,8 @@ static void userhash__names_the_same_user(void **state)
     r = client_allocate(&c);
     assert_int_equal(r.code, 0);
     assert_string_equal(s->w.events.last_user, "user");
+    assert_int_equal(client_allocate(&c).code, STUN_ALLOCATION_MISMATCH);
+    assert_string_equal(s->w.events.last_user, "user"); /* a refusal names him, too */
     c.userhash = false;
     r = client_refresh(&c, 600);
     assert_int_equal(r.code, 0);
