@@ -18,7 +18,7 @@ import sys
 PURE = {"wire", "turn"}
 # What compilers and hardening put in, and memory handling.
 PURE_LIBC = re.compile(
-    r"^(__)?(memcpy|memmove|memset|memcmp|memchr|strlen|strnlen|explicit_bzero)(_chk)?$"
+    r"^(__)?(memcpy|memmove|memset|memcmp|bcmp|memchr|strlen|strnlen|explicit_bzero)(_chk)?$"
     r"|^(free|calloc|malloc|abort|qsort|bsearch|tsearch|tfind|tdelete|tdestroy)$"
     r"|^__stack_chk_fail$|^__assert_fail$|^_GLOBAL_OFFSET_TABLE_$|^__(asan|ubsan|tsan)_.*"
 )

@@ -27,7 +27,7 @@ struct auth_users {
     struct table by_hash;
     uint32_t count;
     uint32_t count_sha256;
-    struct row *rows[]; /* `count` of them are in use */
+    struct row **rows; /* `count` of them are in use */
 };
 
 void auth_users_free(struct auth_users *users)
@@ -41,6 +41,7 @@ void auth_users_free(struct auth_users *users)
         secret_wipe(users->rows[i], sizeof(*users->rows[i]));
         free(users->rows[i]);
     }
+    free(users->rows);
     free(users);
 }
 
@@ -134,9 +135,13 @@ static void explain(const struct conf_text *item, int err, char *why, size_t cap
 int auth_users_new(const struct conf_list *list, struct bytes realm, struct auth_users **out,
                    char *why, size_t cap)
 {
-    struct auth_users *users = mem_new(1, sizeof(*users) + list->count * sizeof(users->rows[0]));
+    struct auth_users *users = mem_new(1, sizeof(*users));
     int err = users == NULL ? -ENOMEM : auth_hash_init(&users->hash);
 
+    if (err == 0) {
+        users->rows = mem_new(list->count + 1, sizeof(void *)); /* not 0: NULL means no memory */
+        err = users->rows == NULL ? -ENOMEM : 0;
+    }
     if (err < 0) {
         free(users);
         (void)snprintf(why, cap, "memory is exhausted");

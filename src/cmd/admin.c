@@ -32,6 +32,8 @@ static const struct option option_table[] = {
     {NULL, 0, NULL, 0},
 };
 
+PRINTF(2, 0)
+
 static void complain(const struct admin_syntax *syntax, const char *format, va_list args)
 {
     fprintf(stderr, "sterna %s: ", syntax->name);
@@ -203,7 +205,7 @@ int admin_db_open(const struct admin_request *request, enum store_mode mode, str
     char why[STORE_ERROR_LEN + 64];
     const int code = admin_conf(request, &db.conf);
 
-    if (code != CMD_OK) {
+    if (code != CMD_OK || db.conf == NULL) {
         return code;
     }
     db.where = request->userdb != NULL ? request->userdb : db.conf->userdb;

@@ -59,8 +59,7 @@ static int ttl_parse(const struct admin_request *request, time_t *out)
     char *end;
 
     if (request->ttl == NULL) {
-        *out = TTL_S;
-        return CMD_OK;
+        return CMD_OK; /* the caller's default */
     }
     errno = 0;
     const long value = strtol(request->ttl, &end, 10);
@@ -132,7 +131,7 @@ static int limited_make(const struct admin_request *request, const struct conf *
     const char separator[] = {conf->rest_api_separator[0], '\0'};
     const bool named = request->user != NULL;
     char password[CRYPTO_REST_LEN + 1];
-    time_t ttl;
+    time_t ttl = TTL_S;
     const int code = ttl_parse(request, &ttl);
 
     if (code != CMD_OK) {
@@ -287,7 +286,7 @@ int cmd_credentials(int argc, char **argv)
 {
     struct admin_request request;
     struct credentials credentials = {.expiry = 0};
-    struct conf *conf;
+    struct conf *conf = NULL;
     int code = admin_parse(&syntax, argc, argv, &request);
 
     if (code == CMD_OK && request.help) {

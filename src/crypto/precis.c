@@ -114,6 +114,7 @@ static int opaque_string(struct bytes in, char *out, size_t cap)
     struct text nfc;
     int err = decode(in, &text);
 
+    nfc.n = 0;
     if (err == 0 && !is_freeform(&text)) {
         err = -EBADMSG; /* RFC 8265 section 4.2.1 */
     }
@@ -136,6 +137,7 @@ static int saslprep(struct bytes in, char *out, size_t cap)
     struct text mapped;
     int err = decode(in, &text);
 
+    mapped.n = 0;
     if (err == 0) {
         UErrorCode status = U_ZERO_ERROR;
         UStringPrepProfile *profile = usprep_openByType(USPREP_RFC4013_SASLPREP, &status);

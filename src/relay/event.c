@@ -43,6 +43,12 @@ static uint64_t session_of(unsigned worker, const struct turn_event *event)
     return event->session != 0 ? event->session | (uint64_t)worker << WORKER_SHIFT : 0;
 }
 
+/* A user that is unknown is left out of the line. */
+static struct bytes user_of(const struct turn_event *event)
+{
+    return event->user.n > 0 ? event->user : (struct bytes){NULL, SIZE_MAX};
+}
+
 static void log_refusal(unsigned worker, const struct turn_event *event)
 {
     const char *gate = event->gate != GATE_OPEN ? gate_verdict_text(event->gate) : NULL;
@@ -50,8 +56,9 @@ static void log_refusal(unsigned worker, const struct turn_event *event)
 
     log_event(level, "request.refused", LOG_ADDR("client", event->client),
               LOG_TEXT("method", method_name(event->method)), LOG_U64("code", event->code),
-              LOG_USER("user", event->user), LOG_ADDR("peer", event->peer), LOG_TEXT("gate", gate),
-              LOG_ADDR("server", event->server), LOG_ID("session", session_of(worker, event)),
+              LOG_USER("user", user_of(event)), LOG_ADDR("peer", event->peer),
+              LOG_TEXT("gate", gate), LOG_ADDR("server", event->server),
+              event->session != 0 ? LOG_ID("session", session_of(worker, event)) : LOG_END,
               LOG_END);
 }
 
@@ -64,7 +71,7 @@ static void log_life(unsigned worker, const char *what, const struct turn_event 
                   (const struct log_field[]){
                       LOG_ID("session", session_of(worker, event)),
                       LOG_ADDR("client", event->client), LOG_ADDR("server", event->server),
-                      LOG_USER("user", event->user), LOG_ADDR("relay4", event->relayed[0]),
+                      LOG_USER("user", user_of(event)), LOG_ADDR("relay4", event->relayed[0]),
                       LOG_ADDR("relay6", event->relayed[1]),
                       LOG_U64("lifetime_s", event->lifetime_s), LOG_END});
         return;
@@ -72,7 +79,7 @@ static void log_life(unsigned worker, const char *what, const struct turn_event 
     log_write(LOG_INFO, what,
               (const struct log_field[]){
                   LOG_ID("session", session_of(worker, event)), LOG_ADDR("client", event->client),
-                  LOG_USER("user", event->user), LOG_ADDR("relay4", event->relayed[0]),
+                  LOG_USER("user", user_of(event)), LOG_ADDR("relay4", event->relayed[0]),
                   LOG_ADDR("relay6", event->relayed[1]),
                   LOG_U64("to_peer_packets", t->to_peer_packets),
                   LOG_U64("to_peer_bytes", t->to_peer_bytes),
@@ -86,7 +93,7 @@ static void log_detail(unsigned worker, enum log_level level, const char *what,
     log_write(level, what,
               (const struct log_field[]){
                   LOG_ID("session", session_of(worker, event)), LOG_ADDR("client", event->client),
-                  LOG_USER("user", event->user), LOG_ADDR("peer", event->peer),
+                  LOG_USER("user", user_of(event)), LOG_ADDR("peer", event->peer),
                   LOG_U64("lifetime_s", event->lifetime_s), LOG_END});
 }
 

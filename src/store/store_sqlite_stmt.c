@@ -85,7 +85,8 @@ int store_sqlite_prepare(struct sqlite_store *s, enum store_stmt which, sqlite3_
         const int code = sqlite3_prepare_v3(s->db, texts[which], -1, SQLITE_PREPARE_PERSISTENT,
                                             &s->statements[which], NULL);
         if (code != SQLITE_OK) {
-            return store_sqlite_error(s, code);
+            const int err = store_sqlite_error(s, code);
+            return err < 0 ? err : -EIO;
         }
     }
     *out = s->statements[which];

@@ -85,14 +85,19 @@ static enum stun_code read_wish(struct turn_call *call, struct wish *wish)
         .port = even ? (req->even_port_reserve ? TURN_PORT_EVEN_RESERVE : TURN_PORT_EVEN)
                      : TURN_PORT_ANY,
     };
-    if (!additional && !token && df_impossible(call, wish->family)) {
+    if (token) {
+        if (even || requested || additional) {
+            return STUN_BAD_REQUEST;
+        }
+        wish->family = token_family(req->reservation_token);
+        wish->port = TURN_PORT_RESERVED;
+    }
+    if (!additional && df_impossible(call, wish->family)) {
         call->refused_attr = STUN_DONT_FRAGMENT;
         return STUN_UNKNOWN_ATTRIBUTE;
     }
     if (token) {
-        wish->family = token_family(req->reservation_token);
-        wish->port = TURN_PORT_RESERVED;
-        return even || requested || additional ? STUN_BAD_REQUEST : STUN_OK;
+        return STUN_OK;
     }
     if (requested && additional) {
         return STUN_BAD_REQUEST;

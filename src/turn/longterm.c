@@ -56,6 +56,20 @@ static enum stun_code judge_algorithms(const struct turn_req *req, enum turn_alg
     return STUN_OK;
 }
 
+/* Nobody can tell what was offered with a NONCE that is not ours, or of an address or a key that is
+ * not in use any more: what the client says it was.  A request with it is never served; a client
+ * that was offered something else before a reload is to get its new NONCE (438), not a 400. */
+static enum turn_algorithms claimed_offer(const struct turn_req *req, enum turn_algorithms current)
+{
+    for (int i = TURN_ALG_SHA256_MD5; i <= TURN_ALG_SHA256; i++) {
+        const enum turn_algorithms offer = (enum turn_algorithms)i;
+        if (bytes_equal(req->password_algorithms, turn_algorithm_list(offer))) {
+            return offer;
+        }
+    }
+    return current;
+}
+
 static struct bytes key_for(const struct credential_key *key, uint16_t algorithm)
 {
     if (algorithm == ALGORITHM_SHA256) {
@@ -177,6 +191,9 @@ int turn_authenticate(struct turn_call *call)
     const int nonce = turn_nonce_check(s, &call->pkt->remote, req->nonce, &offered);
     if (nonce < 0) {
         return nonce;
+    }
+    if (nonce == TURN_NONCE_FORGED) {
+        offered = claimed_offer(req, offered);
     }
     if (judge_algorithms(req, offered, &algorithm) != STUN_OK) {
         return STUN_BAD_REQUEST;

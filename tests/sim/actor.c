@@ -51,7 +51,7 @@ static void forget_all(struct sim *sim, struct actor *a)
 {
     struct prng *r = &sim->random;
 
-    a->user = (uint8_t)prng_below(r, prng_chance(r, 50) ? MODEL_USERS + 1 : MODEL_USERS);
+    a->user = (uint8_t)prng_below(r, prng_chance(r, 100) ? MODEL_USERS + 1 : MODEL_USERS);
     a->auth = prng_chance(r, 300)   ? CLIENT_LEGACY
               : prng_chance(r, 300) ? CLIENT_MD5
                                     : CLIENT_SHA256;

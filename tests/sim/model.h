@@ -59,7 +59,8 @@ struct model_alloc {
     struct model_relay relay[2];
     struct model_perm perm[MODEL_ENTRIES];
     struct model_chan chan[MODEL_ENTRIES];
-    uint64_t bytes[2]; /* passed so far: towards peers, towards the client */
+    uint64_t bytes[2];   /* passed so far: towards peers, towards the client */
+    uint64_t refused[2]; /* dropped for want of the server's bandwidth, which also costs */
 };
 
 /* An allocation that has ended: the transaction that made it. */

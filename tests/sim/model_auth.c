@@ -27,8 +27,7 @@ static bool offers(enum turn_algorithms algorithms, enum client_auth auth)
 /* T-8489-9.2.4-12 to -16: the list sent must be the list offered with that NONCE, the choice one of
  * it.  With a NONCE that is not ours nobody can know which list that was: both answers are right.
  */
-static bool algorithms_consistent(const struct model *m, const struct intent *in,
-                                  enum nonce_state nonce, struct expect *e)
+static bool algorithms_consistent(const struct intent *in, struct expect *e)
 {
     if (in->auth == CLIENT_LEGACY) {
         return true;
@@ -36,9 +35,6 @@ static bool algorithms_consistent(const struct model *m, const struct intent *in
     if (!offers(in->nonce.offered, in->auth)) {
         expect_code(e, STUN_BAD_REQUEST);
         return false;
-    }
-    if (nonce == NONCE_UNKNOWN && in->nonce.offered != m->config->algorithms) {
-        expect_code(e, STUN_BAD_REQUEST);
     }
     return true;
 }
@@ -84,7 +80,7 @@ bool model_authenticate(struct model *m, const struct intent *in, const struct n
         return false;
     }
     const enum nonce_state nonce = nonce_state(m, &in->nonce, from, wall_s);
-    if (!algorithms_consistent(m, in, nonce, e)) {
+    if (!algorithms_consistent(in, e)) {
         return false;
     }
     /* T-8489-9.2.4-35, T-8489-18.5.1-02, T-8489-9.2.4-36 */

@@ -88,7 +88,8 @@ bool model_icmp(struct model *m, struct model_alloc *a, int relay, const struct 
 bool model_bandwidth_must(const struct model *m, const struct model_alloc *a, int direction,
                           uint64_t bytes)
 {
-    return m->config->max_bps == 0 || a->bytes[direction] + bytes <= LEAST_DEPTH;
+    return m->config->max_bps == 0 ||
+           a->bytes[direction] + a->refused[direction] + bytes <= LEAST_DEPTH;
 }
 
 bool model_bandwidth_may(const struct model *m, const struct model_alloc *a, int direction,

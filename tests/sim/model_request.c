@@ -146,7 +146,9 @@ static bool allocate_redeem(struct model *m, const struct model_input *at, struc
     const struct model_reservation *r = model_reservation(m, at->in->token, at->now_ms);
 
     if (r == NULL) {
-        expect_code(e, STUN_INSUFFICIENT_CAPACITY);
+        if (!expect_has(e, STUN_INSUFFICIENT_CAPACITY)) {
+            expect_code(e, STUN_INSUFFICIENT_CAPACITY);
+        }
         return false;
     }
     if (df_impossible(at->in, at->from, r->bound.family)) {
@@ -210,6 +212,11 @@ static void judge_allocate(struct model *m, const struct model_input *at, struct
     if (e->redeem && model_reservation(m, at->in->token, at->now_ms) != NULL &&
         !allocate_redeem(m, at, e)) {
         return;
+    }
+    if (e->redeem && df_impossible(at->in, at->from, NET_V6) &&
+        model_reservation(m, at->in->token, at->now_ms) == NULL) {
+        expect_code(e, STUN_UNKNOWN_ATTRIBUTE); /* nobody knows of which family it would be */
+        e->unknown = STUN_DONT_FRAGMENT;
     }
     if (!m->config->udp_relay || m->config->draining) {
         expect_code(e, STUN_FORBIDDEN);

@@ -427,7 +427,10 @@ static void data(struct sim *sim, const struct model_input *at, struct net_packe
                 model_bandwidth_must(&sim->model, a, TO_PEER, packet->len))) {
         sim_fail(sim, "data: verdict %d, but it must reach the peer", (int)verdict);
     } else {
-        sim->seen.limited += reaches;
+        if (reaches) {
+            sim->seen.limited++;
+            a->refused[TO_PEER] += packet->len;
+        }
         sim->seen.send_dropped += at->in->kind == INTENT_SEND;
         sim->seen.channel_dropped += at->in->kind == INTENT_CHANNEL;
     }
@@ -460,6 +463,11 @@ static void noise(struct sim *sim, const struct model_input *at, struct net_pack
         }
     } else if (verdict == TURN_WAIT && sim->model.key_answer != -EAGAIN) {
         sim_fail(sim, "noise waits for nothing");
+    } else {
+        struct model_alloc *a = model_find(&sim->model, at->from, at->to, at->now_ms);
+        if (a != NULL) { /* it may have been data, over a limit */
+            a->refused[TO_PEER] += packet->len;
+        }
     }
     if (sim->site.opened_count > 0 || (sim->site.events != events && !sim->site.late_ticks)) {
         sim_fail(sim, "noise changed something");
@@ -593,7 +601,10 @@ void referee_peer_packet(struct sim *sim, struct sim_socket *socket, struct net_
                 model_bandwidth_must(&sim->model, a, TO_CLIENT, packet->len + PKT_HEADROOM))) {
         sim_fail(sim, "peer data: verdict %d, but it must reach the client", (int)verdict);
     } else {
-        sim->seen.limited += reaches;
+        if (reaches) {
+            sim->seen.limited++;
+            a->refused[TO_CLIENT] += packet->len + PKT_HEADROOM;
+        }
         sim->seen.peer_dropped++;
     }
     net_put(&sim->net, packet);

@@ -121,8 +121,10 @@ static void icmp_arrives(struct sim *sim)
     }
     packet->is_icmp = true;
     packet->to = socket->bound;
-    packet->icmp = (struct turn_icmp){about, (uint8_t)prng_below(r, 14), (uint8_t)prng_below(r, 6),
-                                      1280 + prng_below(r, 200)};
+    packet->icmp.peer = about;
+    packet->icmp.type = (uint8_t)prng_below(r, 14);
+    packet->icmp.code = (uint8_t)prng_below(r, 6);
+    packet->icmp.mtu = 1280 + prng_below(r, 200);
     net_schedule(&sim->net, sim->now_ms + prng_below(r, 50), NET_ARRIVE, packet);
 }
 
@@ -132,9 +134,11 @@ static void database_changes(struct sim *sim)
     static const int answers[] = {0, 0, -EAGAIN, -EAGAIN, -EBUSY};
     struct model *m = &sim->model;
 
+    const uint32_t user = prng_below(&sim->random, MODEL_USERS);
     if (m->key_answer == 0 && prng_chance(&sim->random, 300)) {
-        const uint32_t user = prng_below(&sim->random, MODEL_USERS);
-        m->user_removed[user] = !m->user_removed[user];
+        const bool removed = !m->user_removed[user];
+        memset(m->user_removed, 0, sizeof(m->user_removed)); /* one at a time */
+        m->user_removed[user] = removed;
     } else {
         m->key_answer =
             m->key_answer != 0 ? 0 : answers[prng_below(&sim->random, ARRAY_SIZE(answers))];
@@ -187,17 +191,22 @@ static void something_happens(struct sim *sim)
 /* How long until the next thing happens: mostly at once, now and then right at a deadline. */
 static uint64_t next_step_at(struct sim *sim)
 {
+    static const struct {
+        uint32_t chance;
+        uint32_t within_ms;
+    } waits[2][3] = {
+        {{650, 100}, {200, 3000}, {100, 60000}}, /* few steps: a whole life in them */
+        {{850, 100}, {120, 3000}, {22, 30000}},  /* many */
+    };
     struct prng *r = &sim->random;
-    const uint32_t what = prng_below(r, 1000);
+    uint32_t what = prng_below(r, 1000);
 
-    if (what < 650) {
-        return sim->now_ms + prng_below(r, 100);
-    }
-    if (what < 850) {
-        return sim->now_ms + prng_below(r, 3000);
-    }
-    if (what < 950) {
-        return sim->now_ms + prng_below(r, 60000);
+    for (size_t i = 0; i < 3; i++) {
+        const uint32_t chance = waits[sim->options.dense][i].chance;
+        if (what < chance) {
+            return sim->now_ms + prng_below(r, waits[sim->options.dense][i].within_ms);
+        }
+        what -= chance;
     }
     const uint64_t deadline = model_deadline(&sim->model, prng_below(r, 12), sim->now_ms);
     if (deadline == 0) {
@@ -327,6 +336,21 @@ static void settle(struct sim *sim)
     }
 }
 
+static struct net_link some_link(struct prng *r)
+{
+    struct net_link link = {.mtu = prng_chance(r, 700) ? 1500 : 1280};
+
+    if (prng_chance(r, 500)) {
+        link.loss = prng_below(r, 150);
+    }
+    if (prng_chance(r, 500)) {
+        link.duplicate = prng_below(r, 100);
+    }
+    link.delay_ms = prng_below(r, prng_chance(r, 700) ? 10 : 50);
+    link.jitter_ms = 1 + prng_below(r, prng_chance(r, 800) ? 10 : 500);
+    return link;
+}
+
 int sim_play(struct sim *sim, const struct sim_options *options)
 {
     sim->options = *options;
@@ -338,13 +362,7 @@ int sim_play(struct sim *sim, const struct sim_options *options)
     sim->now_ms = sim->start_ms = START_MS + prng_below(&sim->random, 100000);
     sim->steps_left = options->steps;
     sim->closing_down = false;
-    const struct net_link link = {
-        .loss = prng_chance(&sim->random, 500) ? prng_below(&sim->random, 150) : 0,
-        .duplicate = prng_chance(&sim->random, 500) ? prng_below(&sim->random, 100) : 0,
-        .delay_ms = prng_below(&sim->random, prng_chance(&sim->random, 700) ? 10 : 50),
-        .jitter_ms = 1 + prng_below(&sim->random, prng_chance(&sim->random, 800) ? 10 : 500),
-        .mtu = prng_chance(&sim->random, 700) ? 1500 : 1280,
-    };
+    const struct net_link link = some_link(&sim->random);
     net_init(&sim->net, &sim->random, &link);
     const int err = site_open(sim);
     if (err < 0) {

@@ -43,6 +43,7 @@ struct sim_options {
     uint64_t seed;
     uint32_t steps;
     uint32_t actors;
+    bool dense;                /* time goes on slowly: for many steps */
     bool words;                /* write the trace in words */
     bool faults;               /* allocations may fail: refusals for want of memory are right */
     struct gate *const *gates; /* PEER_RULE_SETS of them, borrowed */

@@ -18,8 +18,8 @@
 enum {
     SMALL_COUNT = 3000,
     SMALL_STEPS = 40,
-    LONG_COUNT = 6,
-    LONG_STEPS = 3000,
+    LONG_COUNT = 8,
+    LONG_STEPS = 6000,
     SAME_COUNT = 60,
     FAULT_COUNT = 3,
     FAULT_MOST = 5000,
@@ -60,6 +60,7 @@ static struct sim_options options_long(uint64_t seed)
         .seed = seed,
         .steps = LONG_STEPS,
         .actors = SIM_ACTORS,
+        .dense = true,
         .gates = gates,
     };
 }

@@ -328,41 +328,59 @@ static void on_event(void *arg, const struct turn_event *event)
 /* --- life ---------------------------------------------------------------------------------------
  */
 
+/* Each throw of the dice is a statement of its own: the order in which an initializer's parts are
+ * computed is the compiler's choice, and a seed must mean the same everywhere. */
+static void config_switches(struct prng *r, struct turn_config *c)
+{
+    c->require_auth = !prng_chance(r, 60);
+    c->stun_enabled = !prng_chance(r, 20);
+    c->turn_enabled = true;
+    c->auth_binding = prng_chance(r, 50);
+    c->always_fingerprint = prng_chance(r, 100);
+    c->mapped_address = prng_chance(r, 100);
+    c->channels_5766 = prng_chance(r, 200);
+    c->username_anonymity = !prng_chance(r, 200);
+    c->udp_relay = true;
+    c->ipv4_relay = !prng_chance(r, 50);
+    c->ipv6_relay = !prng_chance(r, 100);
+    c->additional_family = !prng_chance(r, 100);
+    c->copy_dscp = prng_chance(r, 500);
+    c->copy_ecn = prng_chance(r, 500);
+    c->limit_capacity = prng_chance(r, 100);
+    if (prng_chance(r, 200)) {
+        c->algorithms = (enum turn_algorithms)prng_below(r, 3);
+    }
+    if (prng_chance(r, 100)) {
+        c->default_family = (enum turn_family_default)prng_below(r, 3);
+    }
+}
+
 static void config_first(struct sim *sim, struct turn_config *c)
 {
     struct prng *r = &sim->random;
 
     *c = (struct turn_config){
         .realm = SIM_REALM,
-        .require_auth = !prng_chance(r, 60),
-        .stun_enabled = !prng_chance(r, 20),
-        .turn_enabled = true,
-        .auth_binding = prng_chance(r, 50),
-        .always_fingerprint = prng_chance(r, 100),
-        .mapped_address = prng_chance(r, 100),
-        .channels_5766 = prng_chance(r, 200),
-        .username_anonymity = !prng_chance(r, 200),
-        .udp_relay = true,
-        .ipv4_relay = !prng_chance(r, 50),
-        .ipv6_relay = !prng_chance(r, 100),
-        .additional_family = !prng_chance(r, 100),
-        .copy_dscp = prng_chance(r, 500),
-        .copy_ecn = prng_chance(r, 500),
-        .algorithms = (enum turn_algorithms)(prng_chance(r, 200) ? prng_below(r, 3) : 0),
-        .default_family = (enum turn_family_default)(prng_chance(r, 100) ? prng_below(r, 3) : 0),
         .default_lifetime_s = 600,
-        .max_lifetime_s = prng_chance(r, 500) ? 3600 : 1200,
         .permission_s = 300,
         .channel_s = 600,
-        .nonce_s = prng_chance(r, 300) ? 5 + prng_below(r, 300) : 3600,
-        .max_permissions = 2 + prng_below(r, 7),
-        .max_channels = 1 + prng_below(r, 6),
-        .max_bps = prng_chance(r, 200) ? 1000 + prng_below(r, 100000) : 0,
-        .limit_capacity = prng_chance(r, 100),
-        .unauth_per_s = prng_chance(r, 200) ? 1 + prng_below(r, 5) : 0,
-        .unauth_burst = 1 + prng_below(r, 10),
+        .nonce_s = 3600,
         .nonce_key_count = 2,
     };
+    config_switches(r, c);
+    c->max_lifetime_s = prng_chance(r, 500) ? 3600 : 1200;
+    c->max_permissions = 2 + prng_below(r, 7);
+    c->max_channels = 1 + prng_below(r, 6);
+    if (prng_chance(r, 300)) {
+        c->nonce_s = 5 + prng_below(r, 300);
+    }
+    if (prng_chance(r, 200)) {
+        c->max_bps = 1000 + prng_below(r, 100000);
+    }
+    if (prng_chance(r, 200)) {
+        c->unauth_per_s = 1 + prng_below(r, 5);
+    }
+    c->unauth_burst = 1 + prng_below(r, 10);
     if (prng_chance(r, 800)) {
         memcpy(c->software, "sterna simulation", sizeof("sterna simulation"));
     }
@@ -378,14 +396,15 @@ static void model_first(struct sim *sim, struct turn_config *c)
     m->rules = (uint8_t)(prng_chance(r, 700) ? 0 : prng_below(r, PEER_RULE_SETS));
     m->config = c;
     c->gate = sim->options.gates[m->rules];
-    m->user_quota = prng_chance(r, 300) ? 1 + prng_below(r, 3) : 0;
-    m->total_quota = prng_chance(r, 200) ? 1 + prng_below(r, 6) : 0;
-    m->max_allocations = prng_chance(r, 200) ? 1 + prng_below(r, 4) : 24;
+    const uint32_t tight = sim->options.dense ? 50 : 200; /* limits that leave little to do */
+    m->user_quota = prng_chance(r, tight) ? 1 + prng_below(r, 3) : 0;
+    m->total_quota = prng_chance(r, tight) ? 1 + prng_below(r, 6) : 0;
+    m->max_allocations = prng_chance(r, tight) ? 1 + prng_below(r, 4) : 24;
     m->max_reservations = 1 + prng_below(r, ARRAY_SIZE(m->reservation));
     m->start_ms = sim->now_ms;
     m->nonce_generation = 1;
     m->port_min = (uint16_t)(PEER_RELAY_PORT_MIN + prng_below(r, 3));
-    m->port_max = (uint16_t)(m->port_min + (prng_chance(r, 200) ? prng_below(r, 6) : 100));
+    m->port_max = (uint16_t)(m->port_min + (prng_chance(r, tight) ? prng_below(r, 6) : 100));
 }
 
 static int core_open(struct sim *sim, uint8_t index)
@@ -394,11 +413,13 @@ static int core_open(struct sim *sim, uint8_t index)
 
     core->sim = sim;
     core->index = index;
+    const uint64_t k0 = prng_next(&sim->random);
+    const uint64_t k1 = prng_next(&sim->random);
     const struct turn_server_options options = {
         .config = sim->model.config,
         .effects = {core, on_random, on_key_find, on_relay_open, on_relay_close, on_quota_take,
                     on_quota_give, on_capacity, on_event},
-        .hash_key = {prng_next(&sim->random), prng_next(&sim->random)},
+        .hash_key = {k0, k1},
         .max_allocations = sim->model.max_allocations,
         .now_ms = sim->now_ms,
         .wall_s = sim_wall_s(sim),
@@ -561,8 +582,8 @@ void site_reconfigure(struct sim *sim)
         c->gate = sim->options.gates[sim->model.rules];
     }
     if (prng_chance(r, 200)) {
-        sim->model.user_quota = prng_below(r, 4);
-        sim->model.total_quota = prng_below(r, 8);
+        sim->model.user_quota = prng_chance(r, 300) ? prng_below(r, 4) : 0;
+        sim->model.total_quota = prng_chance(r, 300) ? prng_below(r, 8) : 0;
         quota_set_limits(s->quota, sim->model.user_quota, sim->model.total_quota);
     }
     sim->model.config = c;

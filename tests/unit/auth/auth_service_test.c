@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdatomic.h>
 
+#include "base/mem.h"
 #include "desk.h"
 
 static int make(void **state)
@@ -229,6 +230,37 @@ static void free__takes_questions_along(void **state)
     desk->worker = NULL;
 }
 
+/* With the build option fault_injection each allocation fails in its turn; without it, the first
+ * attempt is the last. */
+static void new__gives_everything_back_without_memory(void **state)
+{
+    struct desk *desk = *state;
+    char why[400];
+    int err = -ENOMEM;
+
+    desk->conf = desk_conf(desk, "lt-cred-mech\nuser=a:x\nuser=b:y\nstatic-auth-secret=s");
+    for (long n = 0; err < 0; n++) {
+        mem_fail_at(n);
+        err = auth_service_new(desk->conf, &desk->service, why, sizeof(why));
+        mem_fail_at(-1);
+        assert_true(err == 0 || err == -ENOMEM);
+    }
+    err = -ENOMEM;
+    for (long n = 0; err < 0; n++) {
+        mem_fail_at(n);
+        err = auth_worker_new(desk->service, desk_wake, desk, &desk->worker);
+        mem_fail_at(-1);
+        assert_true(err == 0 || err == -ENOMEM);
+    }
+    err = -ENOMEM;
+    for (long n = 0; err < 0; n++) {
+        mem_fail_at(n);
+        err = auth_service_reload(desk->service, desk->conf, why, sizeof(why));
+        mem_fail_at(-1);
+        assert_true(err == 0 || err == -ENOMEM);
+    }
+}
+
 enum { WORKERS = 4, ROUNDS = 400 };
 
 struct hand {
@@ -311,6 +343,7 @@ int main(void)
         EACH(gone__database_leaves_what_is_known),
         EACH(locked__database_is_told),
         EACH(free__takes_questions_along),
+        EACH(new__gives_everything_back_without_memory),
         EACH(threads__share_one_service),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

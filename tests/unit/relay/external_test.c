@@ -110,12 +110,10 @@ static void external__refuses_two_plain_of_one_family(void **state)
 {
     char why[200] = "";
     struct external_map *map = NULL;
-    struct conf *conf;
-    const char *text = BASE "external-ip=198.51.100.1\nexternal-ip=198.51.100.2\n";
+    struct conf *conf =
+        relay_conf_unchecked(BASE "external-ip=198.51.100.1\nexternal-ip=198.51.100.2\n");
 
     (void)state;
-    assert_int_equal(conf_new(&conf), 0);
-    assert_int_equal(conf_load_memory(conf, "test.conf", text, strlen(text)), 0);
     assert_int_equal(external_map_new(conf, &own, &map, why, sizeof(why)), -EINVAL);
     assert_non_null(strstr(why, "test.conf:6"));
     assert_non_null(strstr(why, "pairs"));

@@ -107,9 +107,10 @@ static void server__serves_from_every_worker(void **state)
 static void server__reloads_all_or_nothing(void **state)
 {
     struct relay_server *server = start(BASE);
-    struct conf *bad = relay_conf(BASE "stateless-nonce-secret=1\nstateless-nonce-secret=2\n"
-                                       "stateless-nonce-secret=3\nstateless-nonce-secret=4\n"
-                                       "stateless-nonce-secret=5\nno-stun\n");
+    struct conf *bad =
+        relay_conf_unchecked(BASE "stateless-nonce-secret=1\nstateless-nonce-secret=2\n"
+                                  "stateless-nonce-secret=3\nstateless-nonce-secret=4\n"
+                                  "stateless-nonce-secret=5\nno-stun\n");
     struct conf *good = relay_conf(BASE "no-udp-relay\n");
     const int fd = client();
 

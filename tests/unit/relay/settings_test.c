@@ -31,8 +31,8 @@ static int make_with(const char *text, const char *start_text, bool draining, st
 {
     char why[300] = "";
     struct external_map *external;
-    struct conf *conf = relay_conf(text);
-    struct conf *start = relay_conf(start_text);
+    struct conf *conf = relay_conf_unchecked(text);
+    struct conf *start = relay_conf_unchecked(start_text);
 
     items[0] = (struct interface_address){.ip = at("198.51.100.5").ip, .index = 2};
     items[1] = (struct interface_address){.ip = at("127.0.0.1").ip, .index = 1, .loopback = true};
