@@ -20,7 +20,7 @@
 
 enum {
     WHY = 512,
-    TICK_MS = 10 * 1000, /* nothing is urgent */
+    TICK_MS = 2 * 1000, /* what follows the database and old reservations */
     DRAIN_TICK_MS = 500,
 };
 

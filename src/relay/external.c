@@ -108,10 +108,11 @@ int external_map_new(const struct conf *conf, const struct interfaces *own,
         free(map);
         return err;
     }
-    for (uint8_t family = NET_V4; family <= NET_V6; family++) {
-        if (map->plain[family - 1]) {
-            resolve_plain(map, conf, own, family);
-        }
+    if (map->plain[0]) {
+        resolve_plain(map, conf, own, NET_V4);
+    }
+    if (map->plain[1]) {
+        resolve_plain(map, conf, own, NET_V6);
     }
     *out = map;
     return 0;

@@ -50,6 +50,7 @@ struct relay_server {
     uint32_t max_allocations;
     int watch_fd;
     bool draining;
+    struct auth_abilities abilities; /* those that the settings in force were made for */
     uint8_t nonce_key[TURN_NONCE_KEY_LEN];
 };
 
@@ -152,13 +153,14 @@ int relay_server_open(struct conf *conf, struct relay_server **out, char *why, s
 static int make_settings(struct relay_server *s, const struct conf *conf, bool draining,
                          struct settings **out, char *why, size_t cap)
 {
+    s->abilities = auth_service_abilities(s->auth);
     const struct settings_input in = {
         .conf = conf,
         .start = s->start,
         .own = &s->own,
         .external = s->external,
         .listeners = &s->plan,
-        .abilities = auth_service_abilities(s->auth),
+        .abilities = s->abilities,
         .nonce_key = s->nonce_key,
         .relay_family = {relay_ports_serve(s->ports, NET_V4), relay_ports_serve(s->ports, NET_V6)},
         .draining = draining,
@@ -355,11 +357,41 @@ static bool same_addresses(const struct interfaces *a, const struct interfaces *
     return same;
 }
 
-/* The gate closes our own addresses, whichever they are now. */
-static void follow_addresses(struct relay_server *s)
+/* Make the settings anew from what has changed around us.  False, and logged, when that fails. */
+static bool renew_settings(struct relay_server *s, const char *what)
 {
     char why[256] = "out of memory";
     struct settings *settings;
+
+    if (make_settings(s, s->conf, s->draining, &settings, why, sizeof(why)) < 0) {
+        log_event(LOG_ERROR, "settings.not_renewed", LOG_TEXT("because", what),
+                  LOG_TEXT("why", why), LOG_END);
+        return false;
+    }
+    install(s, settings);
+    return true;
+}
+
+/* What a 401 offers follows what the users of the database can do now: one that another tool added
+ * may have an MD5 key only. */
+static void follow_abilities(struct relay_server *s)
+{
+    const struct auth_abilities now = auth_service_abilities(s->auth);
+    const struct auth_abilities *was = &s->abilities;
+
+    if (now.sha256 == was->sha256 && now.md5_only == was->md5_only &&
+        now.userhash == was->userhash) {
+        return;
+    }
+    if (renew_settings(s, "the users have changed")) {
+        log_event(LOG_NOTICE, "credentials.offer_changed", LOG_U64("sha256", now.sha256),
+                  LOG_U64("userhash", now.userhash), LOG_END);
+    }
+}
+
+/* The gate closes our own addresses, whichever they are now. */
+static void follow_addresses(struct relay_server *s)
+{
     struct interfaces now;
 
     if (interfaces_read(&now) < 0) {
@@ -371,12 +403,9 @@ static void follow_addresses(struct relay_server *s)
     }
     interfaces_fini(&s->own);
     s->own = now;
-    if (make_settings(s, s->conf, s->draining, &settings, why, sizeof(why)) < 0) {
-        log_event(LOG_ERROR, "addresses.not_followed", LOG_TEXT("why", why), LOG_END);
-        return;
+    if (renew_settings(s, "the addresses have changed")) {
+        log_event(LOG_NOTICE, "addresses.changed", LOG_U64("addresses", s->own.count), LOG_END);
     }
-    install(s, settings);
-    log_event(LOG_NOTICE, "addresses.changed", LOG_U64("addresses", s->own.count), LOG_END);
 }
 
 void relay_server_tick(struct relay_server *s)
@@ -385,6 +414,7 @@ void relay_server_tick(struct relay_server *s)
     if (address_watch_changed(s->watch_fd)) {
         follow_addresses(s);
     }
+    follow_abilities(s);
 }
 
 /* --- telling -------------------------------------------------------------------------------------

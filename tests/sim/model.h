@@ -122,6 +122,7 @@ struct expect {
     enum intent_even even;
     bool redeem;
     uint32_t lifetime_s;
+    bool survives;    /* Refresh with LIFETIME 0: the other family's relay goes on */
     uint16_t unknown; /* 420: the attribute to be named */
 };
 

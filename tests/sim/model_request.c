@@ -254,6 +254,10 @@ static void judge_refresh(struct model *m, const struct model_input *at, struct 
         expect_code(e, STUN_PEER_FAMILY_MISMATCH); /* T-8656-8.2-01 */
         return;
     }
+    /* T-8656-8.1-02 */
+    e->survives =
+        in->requested_family != 0 &&
+        model_relay_alive(e->alloc, in->requested_family == NET_V4 ? NET_V6 : NET_V4, at->now_ms);
     expect_code(e, STUN_OK);
 }
 

@@ -229,8 +229,8 @@ static void commit_refresh(struct sim *sim, const struct model_input *at, const 
         sim_fail(sim, "refreshed for %u s instead of %u s", r->lifetime_s, e->lifetime_s);
     }
     if (e->lifetime_s == 0) {
-        if (family == NET_NONE ? a->used : a->used && a->relay[family - NET_V4].open) {
-            sim_fail(sim, "deleted, but still there");
+        if (a->used != e->survives || (a->used && a->relay[family - NET_V4].open)) {
+            sim_fail(sim, "after a deletion the allocation is %s", a->used ? "there" : "gone");
         }
         return;
     }

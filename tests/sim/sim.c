@@ -61,7 +61,7 @@ void sim_advance(struct sim *sim, uint64_t until_ms)
         tick_all(sim);
     }
     set_now(sim, until_ms);
-    if (!sim->site.late_ticks || prng_chance(&sim->random, 200)) {
+    if (!sim->site.late_ticks || prng_chance(&sim->random, 50)) {
         tick_all(sim);
     }
 }
@@ -212,7 +212,11 @@ static uint64_t next_step_at(struct sim *sim)
     if (deadline == 0) {
         return sim->now_ms + prng_below(r, 600 * 1000);
     }
-    return deadline - 1 + prng_below(r, 3);
+    if (prng_chance(r, 500)) {
+        return deadline - 1 + prng_below(r, 3);
+    }
+    const uint64_t before = deadline - prng_below(r, 200); /* and the next steps are around it */
+    return before > sim->now_ms ? before : sim->now_ms;
 }
 
 static void step(struct sim *sim)

@@ -21,7 +21,7 @@ enum {
     LONG_COUNT = 8,
     LONG_STEPS = 6000,
     SAME_COUNT = 60,
-    FAULT_COUNT = 3,
+    FAULT_COUNT = 12,
     FAULT_MOST = 5000,
 };
 
@@ -180,6 +180,42 @@ static void same_seed__same_trace(void **state)
     }
 }
 
+/* What never happens is not proven: each of these must have come about in the tests before. */
+static void everything__has_come_about(void **state)
+{
+    static const struct {
+        enum intent_kind kind;
+        int code;
+    } answers[] = {
+        {INTENT_BINDING, 0},    {INTENT_ALLOCATE, 0},   {INTENT_ALLOCATE, 300},
+        {INTENT_ALLOCATE, 400}, {INTENT_ALLOCATE, 401}, {INTENT_ALLOCATE, 403},
+        {INTENT_ALLOCATE, 420}, {INTENT_ALLOCATE, 437}, {INTENT_ALLOCATE, 438},
+        {INTENT_ALLOCATE, 440}, {INTENT_ALLOCATE, 442}, {INTENT_ALLOCATE, 486},
+        {INTENT_ALLOCATE, 508}, {INTENT_REFRESH, 0},    {INTENT_REFRESH, 437},
+        {INTENT_REFRESH, 441},  {INTENT_REFRESH, 443},  {INTENT_PERMIT, 0},
+        {INTENT_PERMIT, 400},   {INTENT_PERMIT, 403},   {INTENT_PERMIT, 437},
+        {INTENT_PERMIT, 441},   {INTENT_PERMIT, 443},   {INTENT_PERMIT, 508},
+        {INTENT_BIND, 0},       {INTENT_BIND, 400},     {INTENT_BIND, 403},
+        {INTENT_BIND, 437},     {INTENT_BIND, 441},     {INTENT_BIND, 443},
+        {INTENT_BIND, 508},
+    };
+    const struct sim_seen *s = &sim->seen;
+
+    (void)state;
+    if (number_from("STERNA_SIM_COUNT", SMALL_COUNT) < SMALL_COUNT) {
+        skip();
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
+        assert_true(s->answer[answers[i].kind][answers[i].code] > 0);
+    }
+    assert_true(s->repeated > 0 && s->dual > 0 && s->redeemed > 0 && s->waited > 0);
+    assert_true(s->moved > 0 && s->closed > 0 && s->expired > 0 && s->revoked > 0);
+    assert_true(s->send_relayed > 0 && s->send_dropped > 0 && s->channel_relayed > 0);
+    assert_true(s->channel_dropped > 0 && s->peer_as_data > 0 && s->peer_as_channel > 0);
+    assert_true(s->peer_dropped > 0 && s->icmp_told > 0 && s->icmp_dropped > 0);
+    assert_true(s->noise_relayed > 0 && s->limited > 0 && s->between_relays > 0);
+}
+
 /* True while the allocation that was to fail has not been reached. */
 static bool failure_pending(long n)
 {
@@ -275,6 +311,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scenarios__agree_with_the_model),
         cmocka_unit_test(long_scenarios__agree_with_the_model),
+        cmocka_unit_test(everything__has_come_about),
         cmocka_unit_test(same_seed__same_trace),
         cmocka_unit_test(allocation_failures__leave_everything_right),
     };

@@ -439,7 +439,7 @@ int site_open(struct sim *sim)
     config_first(sim, &s->config[0]);
     model_first(sim, &s->config[0]);
     s->config_first = s->config[0];
-    s->late_ticks = prng_chance(&sim->random, 200);
+    s->late_ticks = prng_chance(&sim->random, 300);
     s->capacity_left[0] = prng_chance(&sim->random, 500) ? UINT64_MAX : 20000;
     s->capacity_left[1] = s->capacity_left[0];
     const struct port_pool_options options = {

@@ -4,6 +4,7 @@ signatures, lengths that lie, and an eye on everything that comes back."""
 import hashlib
 import hmac
 import os
+import select
 import socket
 import struct
 import zlib
@@ -155,8 +156,4 @@ def bound(ip="127.0.0.1", port=0):
 
 def is_empty(sock):
     """Has nothing come to `sock`?"""
-    try:
-        sock.recv(100, socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return True
-    return False
+    return not select.select([sock], [], [], 0)[0]

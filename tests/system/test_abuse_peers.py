@@ -163,7 +163,6 @@ def test_a_channel_ends_when_a_reload_closes_its_peer(sterna):
         assert one.bind(0x4000, there.getsockname()).code == 403
 
 
-# Proves T-8656-21.3.2-01
 def test_a_refusal_names_both_ends_in_the_log(server):
     """Whoever watches the log sees who tried to reach what, and why it was refused."""
     with client(server) as one:
@@ -173,3 +172,15 @@ def test_a_refusal_names_both_ends_in_the_log(server):
     server.wait_log("169.254.169.253")
     line = next(line for line in server.text.splitlines() if "169.254.169.253" in line)
     assert ends in line and "code=403" in line and "link-local" in line
+
+
+# Proves T-8656-21.3.2-01
+def test_the_log_can_tell_who_was_permitted_to_reach_whom(sterna):
+    server = sterna(**CLOSED, log_min_level="debug")
+    with client(server) as one:
+        one.allocated()
+        assert one.permit("8.8.8.8").code == 0
+        ends = "%s:%u" % one.address
+    server.wait_log("permission.installed")
+    line = next(line for line in server.text.splitlines() if "permission.installed" in line)
+    assert ends in line and "8.8.8.8" in line and "user=user" in line.replace('"', "")
