@@ -4,8 +4,8 @@
 
 Every relative link of a Markdown file must lead to a file; every name in back quotes that looks like
 a test must be one (`subject__behaviour` itself stands for all of them); every path in back quotes
-that begins with a folder of the project must exist.  Prints a line a finding; exits with 1 when
-there is one.
+that begins with a folder of the project must exist.  The rows of the threat model are complete, and
+each one that applies now names a test.  Prints a line a finding; exits with 1 when there is one.
 """
 
 import pathlib
@@ -14,15 +14,29 @@ import sys
 
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 QUOTED = re.compile(r"`([^`\n]+)`")
-TEST = re.compile(r"^[a-z0-9_]+__[a-z0-9_]+$")
+TEST = re.compile(r"^(?:[a-z0-9_]+__[a-z0-9_]+|test_[a-z0-9_]+)$")
 PATH = re.compile(r"^(?:src|tests|tools|docs)/[\w./-]+$")
-TEST_FUNCTION = re.compile(r"^static void (\w+__\w+)\(", re.MULTILINE)
+TEST_FUNCTION = {".c": re.compile(r"^static void (\w+__\w+)\(", re.MULTILINE),
+                 ".py": re.compile(r"^\s*(?:async )?def (test_\w+)\(", re.MULTILINE)}
+THREATS, THREAT_ROWS = pathlib.Path("docs/threat-model.md"), 43
+THREAT_ROW = re.compile(r"^\| (\d+) \| (.*?) \|(?:.*?)\|(?:.*?)\|(.*)\|$", re.MULTILINE)
 
 
 def test_names():
     return {"subject__behaviour"} | {
-        name for path in pathlib.Path("tests").rglob("*.c")
-        for name in TEST_FUNCTION.findall(path.read_text(encoding="utf-8"))}
+        name for path in pathlib.Path("tests").rglob("*.*") if path.suffix in TEST_FUNCTION
+        for name in TEST_FUNCTION[path.suffix].findall(path.read_text(encoding="utf-8"))}
+
+
+def findings_in_threats():
+    """Yield what is wrong with the table of the threat model."""
+    rows = THREAT_ROW.findall(THREATS.read_text(encoding="utf-8"))
+    numbers = [int(number) for number, _, _ in rows]
+    if numbers != list(range(1, THREAT_ROWS + 1)):
+        yield f"{THREATS}: its rows are not those from 1 to {THREAT_ROWS}, in order"
+    for number, applies, proofs in rows:
+        if applies.startswith("now") and not QUOTED.search(proofs):
+            yield f"{THREATS}: row {number} applies now and names no test"
 
 
 def findings_in(path, tests):
@@ -42,7 +56,7 @@ def main():
     tests = test_names()
     pages = [*pathlib.Path(".").glob("*.md"), *sorted(pathlib.Path("docs").rglob("*.md"))]
     findings = [text for page in pages if page.name != "coverage.md"
-                for text in findings_in(page, tests)]
+                for text in findings_in(page, tests)] + list(findings_in_threats())
     print("\n".join(findings), end="\n" if findings else "")
     return 1 if findings else 0
 

@@ -21,11 +21,12 @@
 #include "turn/turn_server.h"
 
 /* How many ports that foreign programs hold are passed over for one allocation. */
-enum { OPEN_TRIES = 32 };
+enum { OPEN_TRIES = 32, RESERVATIONS_PER_USER = RELAY_PORTS_RESERVATIONS / 16 };
 
 /* An open socket without an allocation.  All live equally long, so the list is in order of age. */
 struct reservation {
     uint64_t token;
+    uint64_t user; /* hash of the user's name */
     uint64_t expires_ms;
     struct net_addr addr;
     struct list node;
@@ -33,6 +34,7 @@ struct reservation {
 };
 
 struct relay_ports {
+    struct hash_key key;
     pthread_mutex_t lock;
     struct port_pool *pool;
     struct crypto_random *random;
@@ -102,14 +104,12 @@ static int read_given(struct relay_ports *ports, const struct conf *conf, char *
 static int make_parts(struct relay_ports *ports, const struct conf *conf,
                       const struct interfaces *own)
 {
-    struct hash_key key;
-
     ports->random = crypto_random_new();
     if (ports->random == NULL) {
         return -ENOMEM;
     }
-    crypto_random_fill(ports->random, (uint8_t *)&key, sizeof(key));
-    table_init(&ports->by_token, offsetof(struct reservation, token), sizeof(uint64_t), key);
+    crypto_random_fill(ports->random, (uint8_t *)&ports->key, sizeof(ports->key));
+    table_init(&ports->by_token, offsetof(struct reservation, token), sizeof(uint64_t), ports->key);
     const struct port_pool_options options = {
         .port_min = (uint16_t)conf->min_port,
         .port_max = (uint16_t)conf->max_port,
@@ -169,15 +169,29 @@ static void reservations_sweep(struct relay_ports *ports, uint64_t now_ms)
     }
 }
 
-/* Keep the socket `fd`; 0, or -ENOSPC with the caller still owning it. */
-static int reservation_keep(struct relay_ports *ports, uint64_t token, const struct net_addr *addr,
-                            int fd, uint64_t now_ms)
+/* A user's live reservations: they are no allocations and no quota counts them, so they are few. */
+static bool user_has_room(const struct relay_ports *ports, uint64_t user)
 {
-    struct reservation *r = slab_get(ports->reservations);
+    unsigned count = 0;
+
+    LIST_EACH (node, &ports->by_age) {
+        count += CONTAINER_OF(node, struct reservation, node)->user == user;
+    }
+    return count < RESERVATIONS_PER_USER;
+}
+
+/* Keep the socket `fd`; 0, or -ENOSPC with the caller still owning it. */
+static int reservation_keep(struct relay_ports *ports, const struct turn_relay_want *want,
+                            const struct net_addr *addr, int fd, uint64_t now_ms)
+{
+    const uint64_t user = hash_bytes(&ports->key, want->user.p, want->user.n);
+    struct reservation *r = user_has_room(ports, user) ? slab_get(ports->reservations) : NULL;
+
     if (r == NULL) {
         return -ENOSPC;
     }
-    r->token = token;
+    r->token = want->new_token;
+    r->user = user;
     r->expires_ms = now_ms + RELAY_PORTS_RESERVATION_MS;
     r->addr = *addr;
     r->fd = fd;
@@ -291,11 +305,11 @@ static void give(struct relay_ports *ports, const struct net_addr *addr, bool pa
 }
 
 /* The even socket is `out`; keep the odd one for whoever comes with the token. */
-static int keep_next(struct relay_ports *ports, uint64_t token, struct udp_port *next,
-                     struct udp_port *out, uint64_t now_ms)
+static int keep_next(struct relay_ports *ports, const struct turn_relay_want *want,
+                     struct udp_port *next, struct udp_port *out, uint64_t now_ms)
 {
     (void)pthread_mutex_lock(&ports->lock);
-    const int err = reservation_keep(ports, token, &next->local, next->fd, now_ms);
+    const int err = reservation_keep(ports, want, &next->local, next->fd, now_ms);
     if (err < 0) {
         give(ports, &out->local, true, now_ms);
     }
@@ -328,7 +342,7 @@ int relay_ports_open(struct relay_ports *ports, const struct turn_relay_want *wa
         }
         err = open_taken(&addr, pair, ask_tos, out, &next);
         if (err == 0) {
-            return pair ? keep_next(ports, want->new_token, &next, out, now_ms) : 0;
+            return pair ? keep_next(ports, want, &next, out, now_ms) : 0;
         }
         /* A foreign program has the port (or may: EACCES): given back, it rests a while. */
         (void)pthread_mutex_lock(&ports->lock);

@@ -164,6 +164,7 @@ static int make_settings(struct relay_server *s, const struct conf *conf, bool d
         .nonce_key = s->nonce_key,
         .relay_family = {relay_ports_serve(s->ports, NET_V4), relay_ports_serve(s->ports, NET_V6)},
         .draining = draining,
+        .workers = s->worker_count,
     };
     return settings_new(&in, out, why, cap);
 }

@@ -71,7 +71,10 @@ static int add_own(struct gate *gate, const struct settings_input *in)
         err = in->external->plain[family] ? gate_own(gate, &in->external->plain_ip[family]) : 0;
     }
     for (size_t i = 0; err == 0 && i < in->listeners->count; i++) {
-        err = gate_protect(gate, &in->listeners->addr[i]);
+        const struct net_addr *addr = &in->listeners->addr[i];
+        const struct net_addr outside = external_relayed(in->external, addr);
+        err = gate_protect(gate, addr);
+        err = err == 0 ? gate_protect(gate, &outside) : err; /* its public face as well */
     }
     return err;
 }
@@ -216,8 +219,16 @@ static void put_flags(const struct settings_input *in, struct turn_config *confi
     config->default_family = default_family(conf);
 }
 
-static void put_limits(const struct conf *conf, struct turn_config *config)
+/* One worker's share of a limit of the whole server; a limit stays one. */
+static uint32_t share(uint32_t limit, uint32_t workers)
 {
+    return workers > 1 ? (limit + workers - 1) / workers : limit;
+}
+
+static void put_limits(const struct settings_input *in, struct turn_config *config)
+{
+    const struct conf *conf = in->conf;
+
     config->max_lifetime_s = conf->max_allocate_lifetime;
     config->default_lifetime_s = conf->max_allocate_lifetime < DEFAULT_LIFETIME_S
                                      ? conf->max_allocate_lifetime
@@ -229,7 +240,9 @@ static void put_limits(const struct conf *conf, struct turn_config *config)
     config->max_channels = conf->max_channels;
     config->max_bps = conf->max_bps;
     config->limit_capacity = conf->bps_capacity != 0;
-    config->unauth_per_s = conf->unauthorized_ratelimit ? conf->unauthorized_ratelimit_rps : 0;
+    /* A client's packets all reach one worker, those of a prefix are spread over all. */
+    config->unauth_per_s =
+        conf->unauthorized_ratelimit ? share(conf->unauthorized_ratelimit_rps, in->workers) : 0;
     config->unauth_burst = config->unauth_per_s * UNAUTH_BURST;
 }
 
@@ -254,7 +267,7 @@ int settings_new(const struct settings_input *in, struct settings **out, char *w
         return -ENOMEM;
     }
     put_flags(in, &settings->config);
-    put_limits(in->conf, &settings->config);
+    put_limits(in, &settings->config);
     int err = put_names(in->conf, &settings->config, why, cap);
     err = err == 0 ? put_nonce_keys(in, &settings->config, why, cap) : err;
     err = err == 0 ? put_alternates(in->conf, &settings->config, why, cap) : err;

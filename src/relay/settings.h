@@ -32,6 +32,7 @@ struct settings_input {
     const uint8_t *nonce_key; /* TURN_NONCE_KEY_LEN random bytes, for want of a configured secret */
     bool relay_family[2];     /* there are relay addresses of that family: IPv4, IPv6 */
     bool draining;
+    uint32_t workers; /* they share what is limited for the whole server */
 };
 
 /* 0 with `*out`; -ENOMEM; -EIO when libcrypto fails; -EINVAL with `why`. */

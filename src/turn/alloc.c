@@ -6,13 +6,15 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/secret.h"
 #include "turn/turn_int.h"
 
 enum {
     SHORT_NAME = 56, /* octets of a user name that fit the small slab */
     MAX_TOMBSTONES = 16384,
-    PERMS_PER_ALLOC = 16, /* memory plan: the average that all allocations together may have */
-    CHANS_PER_ALLOC = 8,
+    PERMS_PER_ALLOC =
+        2 * TURN_SURE_PERMS, /* memory plan: the average that all allocations together may have */
+    CHANS_PER_ALLOC = 2 * TURN_SURE_CHANS,
 };
 
 static uint32_t times(uint32_t a, uint32_t b)
@@ -38,6 +40,8 @@ int turn_tables_init(struct turn_tables *t, struct wheel *wheel, struct hash_key
     t->alloc_slab = slab_new(sizeof(struct turn_alloc), max_allocations);
     t->perm_slab = slab_new(sizeof(struct turn_perm), times(max_allocations, PERMS_PER_ALLOC));
     t->chan_slab = slab_new(sizeof(struct turn_chan), times(max_allocations, CHANS_PER_ALLOC));
+    t->perm_pool = times(max_allocations, PERMS_PER_ALLOC - TURN_SURE_PERMS);
+    t->chan_pool = times(max_allocations, CHANS_PER_ALLOC - TURN_SURE_CHANS);
     t->tomb_slab = slab_new(sizeof(struct turn_tombstone), MAX_TOMBSTONES);
     t->name_slab = slab_new(sizeof(struct turn_name) + SHORT_NAME, max_allocations);
     t->long_name_slab = slab_new(sizeof(struct turn_name) + CREDENTIAL_NAME_MAX, max_allocations);
@@ -158,7 +162,7 @@ void turn_alloc_free(struct turn_tables *t, struct turn_alloc *alloc)
     list_remove(&alloc->node);
     (void)table_remove(&t->by_tuple, &alloc->tuple);
     name_put(t, alloc->user);
-    memset(&alloc->key, 0, sizeof(alloc->key));
+    secret_wipe(&alloc->key, sizeof(alloc->key));
     slab_put(t->alloc_slab, alloc);
 }
 

@@ -109,6 +109,10 @@ struct turn_tables {
     struct table by_peer;   /* struct turn_chan */
     struct table by_tid;    /* struct turn_tombstone */
     struct slab *alloc_slab;
+    uint32_t perm_pool;   /* entries beyond what each allocation is sure of: how many there are */
+    uint32_t perm_shared; /* and how many of them are out */
+    uint32_t chan_pool;
+    uint32_t chan_shared;
     struct slab *perm_slab;
     struct slab *chan_slab;
     struct slab *tomb_slab;
@@ -167,8 +171,12 @@ bool turn_tombstone_holds(struct turn_tables *t, const struct five_tuple *tuple,
 struct turn_perm *turn_perm_find(const struct turn_tables *t, const struct turn_alloc *alloc,
                                  const struct net_ip *ip, uint64_t now_ms);
 
+/* Every allocation is sure of this many permissions and channels; what it takes beyond them comes
+ * out of a pool that all share, so that none can starve the others. */
+enum { TURN_SURE_PERMS = 8, TURN_SURE_CHANS = 4 };
+
 /* Find or make the entry for `ip`.  A new one is not alive until turn_perm_refresh().
- * NULL at `max` entries or without memory. */
+ * NULL at `max` entries, with the shared pool exhausted, or without memory. */
 MUST_USE struct turn_perm *turn_perm_get(struct turn_tables *t, struct turn_alloc *alloc,
                                          const struct net_ip *ip, uint32_t max, uint64_t now_ms);
 void turn_perm_refresh(struct turn_tables *t, struct turn_alloc *alloc, struct turn_perm *perm,

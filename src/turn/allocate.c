@@ -157,6 +157,7 @@ static enum stun_code open_relay(struct turn_call *call, struct turn_alloc *allo
         .relay = slot,
         .server = call->tuple.server,
         .family = family,
+        .user = turn_alloc_quota_user(alloc),
         .want = port,
         .token = call->req->reservation_token,
         .new_token = new_token,

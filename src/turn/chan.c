@@ -43,7 +43,9 @@ static void chan_evict_expired(struct turn_tables *t, struct turn_alloc *alloc, 
 static struct turn_chan *chan_make(struct turn_tables *t, struct turn_alloc *alloc, uint16_t number,
                                    const struct net_addr *peer)
 {
-    struct turn_chan *chan = slab_get(t->chan_slab);
+    const bool shares = alloc->chan_count >= TURN_SURE_CHANS;
+    struct turn_chan *chan =
+        shares && t->chan_shared >= t->chan_pool ? NULL : slab_get(t->chan_slab);
     if (chan == NULL) {
         return NULL;
     }
@@ -60,6 +62,7 @@ static struct turn_chan *chan_make(struct turn_tables *t, struct turn_alloc *all
     }
     list_push(&alloc->chans, &chan->node);
     alloc->chan_count++;
+    t->chan_shared += shares;
     return chan;
 }
 
@@ -92,4 +95,5 @@ void turn_chan_remove(struct turn_tables *t, struct turn_alloc *alloc, struct tu
     (void)table_remove(&t->by_peer, &chan->peer);
     slab_put(t->chan_slab, chan);
     alloc->chan_count--;
+    t->chan_shared -= alloc->chan_count >= TURN_SURE_CHANS;
 }

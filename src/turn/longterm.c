@@ -2,7 +2,10 @@
 /* The long-term credential mechanism as a server (RFC 8489 section 9.2.4), in the RFC's order:
  *
  *   no integrity -> 401; a missing attribute -> 400; inconsistent password algorithms -> 400;
- *   unknown user -> 401; wrong integrity -> 401; NONCE not valid -> 438. */
+ *   unknown user -> 401; wrong integrity -> 401; NONCE not valid -> 438.
+ *
+ * One exception: a NONCE that this server never issued to this address is answered with 438 before
+ * anything is looked up (docs/decisions). */
 #include "crypto/longterm.h"
 
 #include <errno.h>
@@ -54,20 +57,6 @@ static enum stun_code judge_algorithms(const struct turn_req *req, enum turn_alg
     }
     *out_algorithm = req->password_algorithm;
     return STUN_OK;
-}
-
-/* Nobody can tell what was offered with a NONCE that is not ours, or of an address or a key that is
- * not in use any more: what the client says it was.  A request with it is never served; a client
- * that was offered something else before a reload is to get its new NONCE (438), not a 400. */
-static enum turn_algorithms claimed_offer(const struct turn_req *req, enum turn_algorithms current)
-{
-    for (int i = TURN_ALG_SHA256_MD5; i <= TURN_ALG_SHA256; i++) {
-        const enum turn_algorithms offer = (enum turn_algorithms)i;
-        if (bytes_equal(req->password_algorithms, turn_algorithm_list(offer))) {
-            return offer;
-        }
-    }
-    return current;
 }
 
 static struct bytes key_for(const struct credential_key *key, uint16_t algorithm)
@@ -137,19 +126,34 @@ static int try_allocation(struct turn_call *call, uint16_t algorithm)
     return err;
 }
 
-/* Find the user and try each key.  0; -EPERM (unknown, or wrong integrity); -EAGAIN; -EBUSY; -EIO.
- */
-static int try_look_up(struct turn_call *call, uint16_t algorithm, bool proven)
+/* Ask for the user's keys: first what is known without a slow look-up; that may be started once the
+ * client has proven its address with a valid NONCE, and costs a token of its prefix. */
+static int find_keys(struct turn_call *call, struct credential_query *query, bool valid)
 {
     struct turn_server *s = call->server;
+    const int err = s->fx.key_find(s->fx.arg, query, &call->found);
+
+    if (err != -EBUSY || !valid ||
+        (s->config->unauth_per_s > 0 &&
+         !rate_take(s->lookups, &call->pkt->remote.ip, call->now_ms))) {
+        return err;
+    }
+    query->proven = true;
+    return s->fx.key_find(s->fx.arg, query, &call->found);
+}
+
+/* Find the user and try each key.  0; -EPERM (unknown, or wrong integrity); -EAGAIN; -EBUSY; -EIO.
+ */
+static int try_look_up(struct turn_call *call, uint16_t algorithm, bool valid)
+{
     const struct turn_req *req = call->req;
-    const struct credential_query query = {
+    struct credential_query query = {
         .username = (req->has & HAS_USERNAME) != 0 ? req->username : (struct bytes){NULL, 0},
         .userhash = (req->has & HAS_USERHASH) != 0 ? req->userhash : (struct bytes){NULL, 0},
         .allocate = req->msg.method == STUN_ALLOCATE,
-        .proven = proven,
+        .proven = false,
     };
-    const int err = s->fx.key_find(s->fx.arg, &query, &call->found);
+    const int err = find_keys(call, &query, valid);
     if (err < 0) {
         return err == -ENOENT ? -EPERM : err;
     }
@@ -174,6 +178,17 @@ static bool is_complete(const struct turn_req *req)
            (req->bad & (HAS_USERNAME | HAS_USERHASH | HAS_REALM | HAS_NONCE)) == 0;
 }
 
+/* The user proved himself with a key that was looked up (the password may be a new one): from now
+ * on it is this one that proves his session's requests without asking anybody. */
+static void take_key(struct turn_call *call)
+{
+    const struct bytes user = {call->found.name, call->found.name_len};
+
+    if (call->alloc != NULL && bytes_equal(user, turn_alloc_user(call->alloc))) {
+        call->alloc->key = call->user_key;
+    }
+}
+
 int turn_authenticate(struct turn_call *call)
 {
     struct turn_server *s = call->server;
@@ -192,8 +207,10 @@ int turn_authenticate(struct turn_call *call)
     if (nonce < 0) {
         return nonce;
     }
+    /* A NONCE that is not ours, or is another address's, proves nothing and is not worth a look at
+     * the credentials: no slow look-up, no HMAC, and no hint whether they are right. */
     if (nonce == TURN_NONCE_FORGED) {
-        offered = claimed_offer(req, offered);
+        return STUN_STALE_NONCE;
     }
     if (judge_algorithms(req, offered, &algorithm) != STUN_OK) {
         return STUN_BAD_REQUEST;
@@ -207,13 +224,13 @@ int turn_authenticate(struct turn_call *call)
     }
     int err = try_allocation(call, algorithm);
     if (err == -EPERM) {
-        err = try_look_up(call, algorithm, nonce != TURN_NONCE_FORGED);
+        err = try_look_up(call, algorithm, nonce == TURN_NONCE_VALID);
     }
     if (err == -EPERM) {
         return STUN_UNAUTHENTICATED;
     }
-    if (err == -EBUSY && nonce == TURN_NONCE_FORGED) {
-        return STUN_STALE_NONCE; /* no slow look-up for strangers: come again with a valid NONCE */
+    if (err == -EBUSY && nonce == TURN_NONCE_STALE) {
+        return STUN_STALE_NONCE; /* no slow look-up for it: come again with a valid one */
     }
     if (err < 0) {
         return err;
@@ -222,6 +239,7 @@ int turn_authenticate(struct turn_call *call)
     if (nonce != TURN_NONCE_VALID && !(nonce == TURN_NONCE_STALE && call->retransmission)) {
         return STUN_STALE_NONCE;
     }
+    take_key(call);
     call->integrity = legacy ? TURN_MI : TURN_MI256;
     call->key = key_for(&call->user_key, algorithm);
     return STUN_OK;

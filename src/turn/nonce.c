@@ -16,7 +16,8 @@ enum {
     STAMP_LEN = 9,
     MAC_LEN = 12,
     CLOCK_SKEW_S = 60,
-    EPOCH_BITS = 12
+    EPOCH_BITS = 12,
+    STALE_S = 3600 /* how long an expired nonce still proves the address it was issued to */
 };
 
 _Static_assert(TURN_NONCE_LEN == COOKIE_LEN + FEATURES_LEN + 2 * (STAMP_LEN + MAC_LEN),
@@ -140,6 +141,12 @@ int turn_nonce_check(struct turn_server *s, const struct net_addr *client, struc
         stamp[8] > TURN_ALG_SHA256) {
         return TURN_NONCE_FORGED;
     }
+    /* Seconds wrap in 2106: the difference is what counts.  A fleet's clocks may differ a little.
+     * What cannot be a recent nonce is not worth a key. */
+    const int64_t age_s = (int32_t)((uint32_t)s->wall_s - be32(stamp));
+    if (age_s < -CLOCK_SKEW_S || age_s > (int64_t)s->config->nonce_s + STALE_S) {
+        return TURN_NONCE_FORGED;
+    }
     for (size_t i = 0; i < s->config->nonce_key_count && !authentic; i++) {
         const int err = nonce_mac(s, i, client, nonce.p, be32(stamp), expected);
         if (err < 0) {
@@ -151,10 +158,7 @@ int turn_nonce_check(struct turn_server *s, const struct net_addr *client, struc
         return TURN_NONCE_FORGED;
     }
     *out_algorithms = (enum turn_algorithms)stamp[8];
-    /* Seconds wrap in 2106: the difference is what counts.  A fleet's clocks may differ a little.
-     */
-    const int32_t age_s = (int32_t)((uint32_t)s->wall_s - be32(stamp));
-    if (age_s < -CLOCK_SKEW_S || age_s >= (int32_t)s->config->nonce_s) {
+    if (age_s >= (int64_t)s->config->nonce_s) {
         return TURN_NONCE_STALE;
     }
     return TURN_NONCE_VALID;

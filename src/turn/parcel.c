@@ -132,8 +132,8 @@ static void put_relay(struct writer *w, const struct turn_relay *relay, uint16_t
     }
 }
 
-static int take_relay(struct reader *r, struct turn_relay *relay, uint16_t *family_code, void *port,
-                      uint64_t now_ms)
+static int take_relay(struct reader *r, struct turn_relay *relay, uint8_t family,
+                      uint16_t *family_code, void *port, uint64_t now_ms)
 {
     *family_code = (uint16_t)take_number(r, 2);
     const bool present = take_number(r, 1) != 0;
@@ -145,6 +145,7 @@ static int take_relay(struct reader *r, struct turn_relay *relay, uint16_t *fami
         relay->expires_ms = now_ms + take_number(r, 8);
         relay->bound = take_addr(r);
         relay->relayed = take_addr(r);
+        r->bad = r->bad || relay->bound.family != family || relay->relayed.family != family;
     }
     return 0;
 }
@@ -283,7 +284,8 @@ static int unpack_body(struct turn_tables *t, struct turn_alloc *alloc, struct r
     }
     take_key(r, &alloc->key);
     for (int i = 0; i < 2; i++) {
-        err = take_relay(r, &alloc->relay[i], &alloc->family_code[i], ports[i], now_ms);
+        err = take_relay(r, &alloc->relay[i], (uint8_t)(NET_V4 + i), &alloc->family_code[i],
+                         ports[i], now_ms);
         if (err < 0) {
             return err;
         }
@@ -333,6 +335,7 @@ int turn_server_unpack(struct turn_server *s, struct bytes parcel, void *listene
         alloc->relay[i].port = ports[i];
         out_relays[i] = ports[i] != NULL ? &alloc->relay[i] : NULL;
     }
+    turn_recheck(s, alloc); /* the rules here may be others than where it came from */
     turn_alloc_sweep(&s->tables, alloc, now_ms); /* sets the timer */
     return 0;
 }
@@ -345,6 +348,7 @@ int turn_server_forget(struct turn_server *s, const struct five_tuple *tuple)
     }
     alloc->relay[0].port = NULL;
     alloc->relay[1].port = NULL;
+    turn_tombstone_keep(&s->tables, alloc, s->now_ms);
     turn_alloc_free(&s->tables, alloc);
     return 0;
 }

@@ -19,7 +19,8 @@ struct turn_perm *turn_perm_get(struct turn_tables *t, struct turn_alloc *alloc,
     if (perm != NULL) {
         return perm;
     }
-    if (alloc->perm_count >= max) {
+    const bool shares = alloc->perm_count >= TURN_SURE_PERMS;
+    if (alloc->perm_count >= max || (shares && t->perm_shared >= t->perm_pool)) {
         return NULL;
     }
     perm = slab_get(t->perm_slab);
@@ -34,6 +35,7 @@ struct turn_perm *turn_perm_get(struct turn_tables *t, struct turn_alloc *alloc,
     }
     list_push(&alloc->perms, &perm->node);
     alloc->perm_count++;
+    t->perm_shared += shares;
     return perm;
 }
 
@@ -50,6 +52,7 @@ void turn_perm_remove(struct turn_tables *t, struct turn_alloc *alloc, struct tu
     (void)table_remove(&t->perms, &perm->key);
     slab_put(t->perm_slab, perm);
     alloc->perm_count--;
+    t->perm_shared -= alloc->perm_count >= TURN_SURE_PERMS;
 }
 
 void turn_perm_sweep(struct turn_tables *t, struct turn_alloc *alloc, uint64_t now_ms)

@@ -38,16 +38,17 @@ static const uint32_t binding_form = HAS_CHANNEL_NUMBER | HAS_LIFETIME | HAS_XOR
 static enum stun_code judge_method(struct turn_call *call, const struct turn_rule *rule)
 {
     const struct turn_alloc *alloc = call->alloc;
+    const struct bytes user = {call->found.name, call->found.name_len};
+    const bool same_user = alloc != NULL && bytes_equal(user, turn_alloc_user(alloc));
 
     if (rule->need == ALLOC) {
         if (alloc == NULL) {
             return STUN_ALLOCATION_MISMATCH;
         }
-        const struct bytes user = {call->found.name, call->found.name_len};
-        if (!bytes_equal(user, turn_alloc_user(alloc))) {
+        if (!same_user) {
             return STUN_WRONG_CREDENTIALS;
         }
-    } else if (!call->retransmission &&
+    } else if (!(call->retransmission && same_user) &&
                (alloc != NULL || turn_tombstone_holds(&call->server->tables, &call->tuple,
                                                       call->req->msg.tid, call->now_ms))) {
         return STUN_ALLOCATION_MISMATCH;
@@ -103,7 +104,6 @@ static enum turn_verdict serve_request(struct turn_server *s, struct pkt *pkt,
     call.retransmission = false;
     call.alternate_count = 0;
 
-    turn_count(&s->count.requests[req->msg.method & 15], 1);
     if (rule != NULL) {
         call.tuple = turn_tuple_of(pkt);
         call.alloc = turn_alloc_find(&s->tables, &call.tuple);
@@ -115,14 +115,14 @@ static enum turn_verdict serve_request(struct turn_server *s, struct pkt *pkt,
                               memcmp(call.alloc->tid, req->msg.tid, STUN_TID) == 0;
     }
     const int code = judge(&call, rule);
-    switch (code) {
-    case -EAGAIN:
-        return TURN_WAIT;
-    case -EBUSY:
-        return turn_drop(s, DROP_KEY_BUSY);
-    default:
-        return code < 0 ? turn_drop(s, DROP_INTERNAL) : turn_reply(&call, (enum stun_code)code);
+    if (code == -EAGAIN) {
+        return TURN_WAIT; /* counted when it comes again */
     }
+    turn_count(&s->count.requests[req->msg.method & 15], 1);
+    if (code == -EBUSY) {
+        return turn_drop(s, DROP_KEY_BUSY);
+    }
+    return turn_reply(&call, code < 0 ? STUN_SERVER_ERROR : (enum stun_code)code);
 }
 
 static bool method_known(uint16_t method)

@@ -31,7 +31,8 @@ struct turn_server {
     const struct turn_config *config;
     struct turn_effects fx;
     struct crypto_mac *mac;
-    struct rate *unauth;
+    struct rate *unauth;  /* answers to strangers, by source prefix */
+    struct rate *lookups; /* slow look-ups of credentials, by source prefix */
     struct turn_tables tables;
     struct wheel wheel;
     uint64_t now_ms; /* of the call under way */
@@ -153,6 +154,9 @@ struct five_tuple turn_tuple_of(const struct pkt *pkt);
 /* End `alloc`: relays closed, quota given back, event told. */
 void turn_end_allocation(struct turn_server *s, struct turn_alloc *alloc, enum turn_event_kind kind,
                          uint64_t now_ms);
+
+/* Take away what the gate of the configuration in force does not grant. */
+void turn_recheck(struct turn_server *s, struct turn_alloc *alloc);
 
 /* Take away what of `alloc` has expired by `now_ms`.  Returns `alloc`, or NULL when it is gone. */
 struct turn_alloc *turn_expire(struct turn_server *s, struct turn_alloc *alloc, uint64_t now_ms);

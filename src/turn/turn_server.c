@@ -9,18 +9,28 @@
 #include "turn/turn_int.h"
 #include "wire/demux.h"
 
-enum { UNAUTH_SLOTS = 16384, PROTOCOL_UDP = 17 };
+enum { LIMITER_SLOTS = 16384, PROTOCOL_UDP = 17 };
 
-/* The limiter of challenges follows the configuration. */
-static int unauth_configure(struct turn_server *s, struct hash_key key)
+/* Both limiters follow the configuration. */
+static void limiters_configure(struct turn_server *s)
 {
     const struct turn_config *config = s->config;
 
-    if (s->unauth == NULL) {
-        s->unauth = rate_new(config->unauth_per_s, config->unauth_burst, UNAUTH_SLOTS, key);
-        return s->unauth == NULL ? -ENOMEM : 0;
-    }
     rate_set(s->unauth, config->unauth_per_s, config->unauth_burst);
+    rate_set(s->lookups, config->unauth_per_s, config->unauth_burst);
+}
+
+static int limiters_new(struct turn_server *s, struct hash_key key)
+{
+    const struct turn_config *config = s->config;
+
+    s->unauth = rate_new(config->unauth_per_s, config->unauth_burst, LIMITER_SLOTS, key);
+    s->lookups = rate_new(config->unauth_per_s, config->unauth_burst, LIMITER_SLOTS, key);
+    if (s->unauth == NULL || s->lookups == NULL) {
+        rate_free(s->unauth);
+        rate_free(s->lookups);
+        return -ENOMEM;
+    }
     return 0;
 }
 
@@ -44,7 +54,7 @@ int turn_server_new(const struct turn_server_options *options, struct turn_serve
     if (s->mac == NULL) {
         goto fini_tables;
     }
-    err = unauth_configure(s, options->hash_key);
+    err = limiters_new(s, options->hash_key);
     if (err < 0) {
         goto free_mac;
     }
@@ -70,6 +80,7 @@ void turn_server_free(struct turn_server *s)
         turn_end_allocation(s, alloc, TURN_EVENT_CLOSED, s->now_ms);
     }
     rate_free(s->unauth);
+    rate_free(s->lookups);
     crypto_mac_free(s->mac);
     turn_tables_fini(&s->tables);
     secret_wipe(s, sizeof(*s));
@@ -143,6 +154,14 @@ void turn_end_relay(struct turn_server *s, struct turn_alloc *alloc, struct turn
     close_relay(s, relay);
 }
 
+/* RFC 8656 section 21.4: no service for clients behind Teredo (2001::/32) and 6to4 (2002::/16). */
+static bool is_tunnelled(const struct net_addr *client)
+{
+    const uint32_t head = be32(client->ip.b);
+
+    return client->family == NET_V6 && (head == 0x20010000 || head >> 16 == 0x2002);
+}
+
 enum turn_verdict turn_server_client_packet(struct turn_server *s, struct pkt *pkt, uint64_t now_ms)
 {
     s->now_ms = now_ms;
@@ -165,9 +184,7 @@ enum turn_verdict turn_server_client_packet(struct turn_server *s, struct pkt *p
         }
         return turn_drop(s, DROP_NOT_STUN);
     }
-    /* RFC 8656 section 21.4: no service for tunnelled clients. */
-    if (pkt->remote.family == NET_V6 &&
-        gate_check_ip(s->config->gate, &pkt->remote.ip) == GATE_TUNNEL) {
+    if (is_tunnelled(&pkt->remote)) {
         return turn_drop(s, DROP_TUNNEL_CLIENT);
     }
     return turn_stun_message(s, pkt, now_ms);
@@ -221,18 +238,15 @@ void turn_server_set_wall(struct turn_server *s, uint64_t wall_s)
 
 void turn_server_configure(struct turn_server *s, const struct turn_config *config)
 {
-    const struct hash_key unused = {0, 0};
-
     s->config = config;
     s->tables.generation++;
     secret_wipe(s->nonce_keys, sizeof(s->nonce_keys)); /* to be made from the new secrets */
     s->lease[0] = 0;
     s->lease[1] = 0;
-    (void)unauth_configure(s, unused); /* the limiter exists: nothing can fail */
+    limiters_configure(s);
 }
 
-/* Take away what the gate does not grant any more. */
-static void recheck_allocation(struct turn_server *s, struct turn_alloc *alloc)
+void turn_recheck(struct turn_server *s, struct turn_alloc *alloc)
 {
     const struct gate *gate = s->config->gate;
 
@@ -262,7 +276,7 @@ bool turn_server_recheck(struct turn_server *s, uint32_t budget, uint64_t now_ms
         if (alloc->gate_generation == s->tables.generation) {
             return true; /* the list keeps those judged last at its end */
         }
-        recheck_allocation(s, alloc);
+        turn_recheck(s, alloc);
         list_remove(&alloc->node);
         list_push(&s->tables.allocs, &alloc->node);
     }

@@ -38,6 +38,7 @@ struct turn_relay_want {
     uint8_t family; /* NET_V4 or NET_V6; of the reservation for TURN_PORT_RESERVED: ignored */
     enum turn_port_want want;
     uint64_t token;     /* TURN_PORT_RESERVED: the reservation to be redeemed */
+    struct bytes user;  /* whose it is: reservations are limited per user */
     uint64_t new_token; /* TURN_PORT_EVEN_RESERVE: the token under which N+1 is to be kept */
 };
 

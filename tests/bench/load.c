@@ -465,7 +465,9 @@ static void run_idle(struct load *l)
     allocate_all(l);
     (void)printf("{\"allocations\": %u}\n", l->ready);
     (void)fflush(stdout);
-    (void)fgets(line, sizeof(line), stdin);
+    if (fgets(line, sizeof(line), stdin) == NULL) {
+        return; /* whoever measures has gone */
+    }
 }
 
 /* Every request comes from another endpoint: 65,536 addresses of 10.64.0.0/16, ports by turns. */

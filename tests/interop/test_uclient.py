@@ -35,7 +35,6 @@ MODES = {
 }
 
 
-# Proves T-8656-14-05
 @pytest.mark.parametrize("flags", MODES.values(), ids=MODES.keys())
 def test_zero_loss(server, echo_peer, flags):
     code, sent, received, output = uclient(server, echo_peer, *flags)

@@ -7,7 +7,7 @@
 
 enum nonce_state { NONCE_VALID, NONCE_STALE, NONCE_UNKNOWN };
 
-enum { NONCE_GENERATIONS = 2 };
+enum { NONCE_GENERATIONS = 2, NONCE_REMEMBERED_S = 3600 };
 
 static enum nonce_state nonce_state(const struct model *m, const struct intent_nonce *nonce,
                                     const struct net_addr *from, uint64_t wall_s)
@@ -16,7 +16,11 @@ static enum nonce_state nonce_state(const struct model *m, const struct intent_n
         nonce->generation + NONCE_GENERATIONS <= m->nonce_generation) {
         return NONCE_UNKNOWN;
     }
-    return wall_s - nonce->issued_s < m->config->nonce_s ? NONCE_VALID : NONCE_STALE;
+    const uint64_t age_s = wall_s - nonce->issued_s;
+    if (age_s > (uint64_t)m->config->nonce_s + NONCE_REMEMBERED_S) {
+        return NONCE_UNKNOWN; /* so old that it proves nothing any more */
+    }
+    return age_s < m->config->nonce_s ? NONCE_VALID : NONCE_STALE;
 }
 
 static bool offers(enum turn_algorithms algorithms, enum client_auth auth)
@@ -53,7 +57,7 @@ static bool user_proven(struct model *m, const struct intent *in, enum nonce_sta
         return false;
     }
     if (m->key_answer == -EBUSY) {
-        if (nonce == NONCE_UNKNOWN) {
+        if (nonce == NONCE_STALE) {
             expect_code(e, STUN_STALE_NONCE);
         } else {
             e->drop = true;
@@ -80,6 +84,11 @@ bool model_authenticate(struct model *m, const struct intent *in, const struct n
         return false;
     }
     const enum nonce_state nonce = nonce_state(m, &in->nonce, from, wall_s);
+    /* T-8489-9.2.4-28: not ours, or another address's: whatever the rest says. */
+    if (nonce == NONCE_UNKNOWN) {
+        expect_code(e, STUN_STALE_NONCE);
+        return false;
+    }
     if (!algorithms_consistent(in, e)) {
         return false;
     }
@@ -94,7 +103,7 @@ bool model_authenticate(struct model *m, const struct intent *in, const struct n
         return false;
     }
     /* T-8489-9.2.4-24: last of all; T-8656-7.2-35: but a retransmission is answered as before. */
-    if (nonce == NONCE_UNKNOWN || (nonce == NONCE_STALE && !e->retransmission)) {
+    if (nonce == NONCE_STALE && !e->retransmission) {
         expect_code(e, STUN_STALE_NONCE);
         return false;
     }

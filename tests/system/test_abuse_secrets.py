@@ -14,8 +14,9 @@ import turn
 from conftest import STERNA, free_port
 from signed import LONG_TERM, NONCE, REALM, USERNAME, client, message
 
-HOSTILE_NAMES = ["%s%n%s%n%x", "%b %.99999d", "a\r\nlevel=error forged=yes", "' OR '1'='1", "x'); DROP TABLE turnusers_lt;--",
-                 "../../etc/passwd", "*", "\x1b[2J\x1b]0;owned\x07", 'quote" end="1', "nul\x00behind", "\u202eesrever"]
+HOSTILE_NAMES = ["%s%n%s%n%x", "%b %.99999d", "a\r\nlevel=error forged=yes", "' OR '1'='1",
+                 "x'); DROP TABLE turnusers_lt;--", "../../etc/passwd", "*", "\x1b[2J\x1b]0;owned\x07",
+                 'quote" end="1', "zero\x00behind", "\u202eesrever"]
 SECRETS = ["wonderland", "northernlight", "noncesecret", "dbpassword", "consoleword"]
 
 
@@ -29,7 +30,8 @@ def serve(*arguments):
 def test_an_open_relay_never_starts_by_accident(tmp_path, lines):
     """Row 42: without credentials there is no server, but for one who says so."""
     conf = tmp_path / "sterna.conf"
-    conf.write_text(f"{lines}listening-ip=127.0.0.1\nlistening-port={free_port()}\nuserdb={tmp_path}/none/db\n")
+    conf.write_text(f"{lines}listening-ip=127.0.0.1\nlistening-port={free_port()}\n"
+                    f"userdb={tmp_path}/none/db\n")
     done = serve("-c", str(conf))
     assert done.returncode in (1, 2), done.stderr
     assert done.stderr != ""
@@ -42,8 +44,8 @@ def test_an_open_relay_on_purpose_is_told(sterna):
         assert one.allocate().code == 0
 
 
-@pytest.mark.parametrize("value", ["10.0.0.0/33", "10.0.0.256", "10.0.0.9-10.0.0.1", "10.0.0.1-", "-10.0.0.1", "example.org",
-                                   "10.0.0.1-::1", "fe80::/129", "10.0.0.0/8/8", "", "0x7f000001", "127.1"])
+@pytest.mark.parametrize("value", ["10.0.0.0/33", "10.0.0.256", "10.0.0.9-10.0.0.1", "10.0.0.1-", "-10.0.0.1",
+                                   "example.org", "10.0.0.1-::1", "fe80::/129", "10.0.0.0/8/8", "", "0x7f000001", "127.1"])
 def test_a_malformed_rule_is_fatal(tmp_path, value):
     """Row 15: a rule that cannot be understood is not left out in silence."""
     conf = tmp_path / "sterna.conf"
@@ -164,19 +166,23 @@ def test_a_secret_on_the_command_line_is_warned_of():
 
 
 # Proves T-8489-9.2.2-02
-def test_quotes_and_ends_of_lines_are_no_part_of_a_name(sterna):
-    """Quotes around realm and user in the file, and carriage returns, are neither told nor hashed."""
-    server = sterna(no_auth=None, lt_cred_mech=True, realm='"quoted realm"', user='"user:pass word"\r')
+def test_quotes_and_zero_bytes_are_no_part_of_a_name(sterna, tmp_path):
+    """Quotes around realm and user in the file are neither told nor hashed; a zero byte stops the start."""
+    server = sterna(no_auth=None, lt_cred_mech=True, realm='"quoted realm"', user='"user:pass word"')
     with client(server, password="pass word") as one:
         assert one.allocate().code == 0
         assert one.realm == b"quoted realm"
+    for line in "realm=example.org\0", "user=user:pass\0", "user=user\0:pass":
+        conf = tmp_path / "zero.conf"
+        conf.write_text(f"no-auth\nlistening-port={free_port()}\n{line}\n")
+        done = serve("-c", str(conf))
+        assert done.returncode == 2 and f"{conf}:3:" in done.stderr
 
 
-def test_a_nul_in_a_name_is_not_its_end(sterna):
-    """What comes behind a NUL counts: "user" cannot be reached, nor logged, as something else."""
+def test_a_zero_byte_does_not_end_a_name(sterna):
+    """What comes behind it counts: nobody is taken for "user" who only begins so."""
     server = sterna(**LONG_TERM)
     with client(server) as one:
-        challenge = turn.Message(one.exchange(message(turn.ALLOCATE)))
-        one.learn(challenge)
-        named = [(USERNAME, b"user\0"), (REALM, challenge.get(REALM)), (NONCE, challenge.get(NONCE))]
+        one.learn(turn.Message(one.exchange(message(turn.ALLOCATE))))
+        named = [(USERNAME, b"user\0"), (REALM, one.realm), (NONCE, one.nonce)]
         assert turn.Message(one.exchange(message(turn.ALLOCATE, named, key=one.key))).code == 401

@@ -125,10 +125,9 @@ def test_lengths_that_lie_do_no_harm(server):
         one.allocated()
         assert one.bind(0x4000, there.getsockname()).code == 0
         for raw in hostile():
-            stranger.sock.send(raw)
-            one.sock.send(raw)
-            stranger.settle(1)
-        one.settle()
+            for each in stranger, one:
+                each.sock.send(raw)
+                each.settle(1)
         assert one.refresh().code == 0
         one.channel_send(0x4000, b"still here")
         while there.recv(100) != b"still here":

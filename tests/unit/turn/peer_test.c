@@ -462,6 +462,9 @@ static void channel__is_of_one_allocation(void **state)
     assert_true(net_addr_equal(&s->w.pkt.remote, &a));
     assert_int_equal(client_channel(&c, 0x4000, hello, 5), TURN_TO_PEER);
     assert_true(net_addr_equal(&s->w.pkt.remote, &b));
+    assert_int_equal(client_refresh(&c, 0).code, 0);
+    (void)stage_allocate(&c); /* gone with the allocation */
+    assert_int_equal(client_channel(&c, 0x4000, hello, 5), TURN_DROP);
 }
 
 /* --- data ---------------------------------------------------------------------------------------
@@ -695,7 +698,7 @@ static void duplicates__the_first_wins(void **state)
     assert_int_equal(client_submit(&s->c).lifetime_s, 700);
 }
 
-/* Proves T-8656-14-03, T-8656-11.2-03, T-8656-13.1-05 */
+/* Proves T-8656-14-03, T-8656-13.1-05 */
 static void dont_fragment__is_honoured_from_ipv4_to_ipv4_only(void **state)
 {
     static const struct {

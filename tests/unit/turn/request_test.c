@@ -17,8 +17,8 @@ static enum turn_verdict submit_bytes(struct stage *s, const uint8_t *p, size_t 
     return world_from_client(&s->w, &s->c.addr, p, n);
 }
 
-/* Proves T-8489-6.3.1.1-05, T-8489-12-03, T-8489-14.1-02, T-8489-12-01, T-8489-12-02,
- * T-8489-12-07, T-7983-7-01, T-8489-6.3.1.2-01, T-8489-6.3.1.2-02 */
+/* Proves T-8489-6.3.1.1-05, T-8489-12-03, T-8489-14.1-02, T-8489-12-01, T-8489-12-02, T-8489-12-07,
+ * T-8489-6.3.1.2-01, T-8489-6.3.1.2-02 */
 static void binding__tells_the_source(void **state)
 {
     static const char *const addrs[] = {"203.0.113.5:4000", "[2001:db8::5]:65535"};
@@ -204,7 +204,8 @@ static void header__wrong_is_dropped(void **state)
     assert_int_equal(submit_bytes(s, m, 20), TURN_TO_CLIENT);
 }
 
-/* Proves T-8489-5-04, T-8489-6.3-05, T-8489-6.3-06, T-8489-6.3-07, T-8489-6.3.2-03 */
+/* Proves T-3489-8.2-01, T-8489-5-04, T-8489-6.3-05, T-8489-6.3-06, T-8489-6.3-07, T-8489-6.3.2-03
+ */
 static void methods_and_classes__of_others_are_dropped(void **state)
 {
     static const uint16_t served[] = {STUN_BINDING, STUN_ALLOCATE, STUN_REFRESH,
@@ -436,6 +437,26 @@ static void counters__add_up(void **state)
     assert_int_equal(count->successes[STUN_REFRESH], 1);
 }
 
+/* A client learns a NONCE from 401 and 438 only. */
+/* Proves T-8656-6-06 */
+static void successes__bring_no_nonce(void **state)
+{
+    const struct net_addr peer = world_addr("198.51.100.7:1000");
+    struct stage *s = *state;
+    struct reply r[4];
+
+    r[0] = client_allocate(&s->c);
+    r[1] = client_permit(&s->c, &peer);
+    r[2] = client_bind(&s->c, 0x4000, &peer);
+    r[3] = client_refresh(&s->c, 600);
+    for (size_t i = 0; i < COUNT_OF(r); i++) {
+        assert_int_equal(r[i].code, 0);
+        assert_true(r[i].integrity_ok);
+        assert_int_equal(r[i].nonce.n, 0);
+        assert_int_equal(r[i].realm.n, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -460,6 +481,7 @@ int main(void)
         STAGE_TEST(stun_backward_compatibility__adds_the_plain_address),
         STAGE_TEST(strangers__leave_nothing_behind),
         STAGE_TEST(counters__add_up),
+        STAGE_TEST(successes__bring_no_nonce),
     };
     return cmocka_run_group_tests_name("request", tests, NULL, NULL);
 }

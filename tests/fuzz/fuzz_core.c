@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fuzz target of the whole protocol core: turn_server_client_packet(), turn_server_peer_packet(),
+ * turn_server_peer_icmp(), turn_server_tick(), turn_server_configure(), turn_server_recheck(),
+ * turn_server_close_session(), turn_server_pack().
+ *
+ * Input: events, each a byte that says what happens and the bytes it needs.  Cheap truths are
+ * checked after every event; the simulation (tests/sim) checks all the others. */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "lib/client.h"
+#include "lib/world.h"
+#include "turn/turn_int.h"
+#include "wire/stun_addr.h"
+
+enum {
+    CLIENTS = 4,
+    EVENTS_MOST = 400,
+    RAW_MOST = 1500,
+    STRANGER_MAX = 548, /* the largest refusal to one who has proven nothing */
+};
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct world world;
+static struct client clients[CLIENTS];
+static struct net_addr relayed[CLIENTS][2];
+static uint8_t parcel[TURN_PARCEL_HEAD + 64 * TURN_PARCEL_PERM + 64 * TURN_PARCEL_CHAN];
+
+/* --- input --------------------------------------------------------------------------------------
+ */
+
+struct input {
+    struct bytes rest;
+};
+
+static uint8_t take(struct input *in)
+{
+    struct bytes one;
+
+    return bytes_take(&in->rest, 1, &one) < 0 ? 0 : one.p[0];
+}
+
+static uint32_t take32(struct input *in)
+{
+    struct bytes four;
+
+    return bytes_take(&in->rest, 4, &four) < 0 ? 0 : be32(four.p);
+}
+
+/* A number of any size. */
+static uint32_t take_scaled(struct input *in)
+{
+    const uint32_t number = take32(in);
+
+    return number >> take(in) % 32;
+}
+
+static struct bytes take_some(struct input *in, size_t most)
+{
+    struct bytes some = {NULL, 0};
+    const size_t n = most < in->rest.n ? most : in->rest.n;
+
+    (void)bytes_take(&in->rest, n, &some);
+    return some;
+}
+
+static struct net_addr take_peer(struct input *in)
+{
+    static const char *const peers[] = {
+        "198.51.100.1:9",     "198.51.100.2:9",    "[2001:db8:1::1]:9", "[2001:db8:1::2]:9",
+        "127.0.0.1:80",       "10.0.0.1:80",       "[::1]:80",          "[64:ff9b::7f00:1]:80",
+        "169.254.169.254:80", "192.0.2.1:3478",    "192.0.2.1:49160",   "[2001:db8::1]:49160",
+        "0.0.0.0:1",          "[2002:7f00:1::]:1", "203.0.113.1:4000",  "11.22.33.44:0",
+    };
+    const uint8_t which = take(in);
+    struct net_addr peer = world_addr(peers[which % ARRAY_SIZE(peers)]);
+
+    if ((which & 0x40) != 0) {
+        peer.port = take(in);
+    }
+    if ((which & 0x80) != 0) {
+        peer.family = NET_V6; /* an IPv4 address in IPv6 dress, perhaps */
+    }
+    return peer;
+}
+
+/* --- truths -------------------------------------------------------------------------------------
+ */
+
+static uint64_t sum(const uint64_t *counters, size_t n)
+{
+    uint64_t total = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        total += counters[i];
+    }
+    return total;
+}
+
+/* Every packet is counted once: dropped, answered or relayed. */
+static uint64_t fates(void)
+{
+    const struct turn_counters *c = turn_server_counters(world.server);
+
+    return sum(c->drops, DROP_COUNT) + sum(c->successes, ARRAY_SIZE(c->successes)) +
+           sum(c->refused_300_to_599, ARRAY_SIZE(c->refused_300_to_599)) + c->to_peer_packets +
+           c->to_client_packets;
+}
+
+static void check_tables(void)
+{
+    const struct turn_tables *t = &world.server->tables;
+    uint32_t relays = 0;
+    uint32_t perms = 0;
+    uint32_t chans = 0;
+    uint32_t kept = 0;
+
+    LIST_EACH (node, &t->allocs) {
+        const struct turn_alloc *alloc = CONTAINER_OF(node, struct turn_alloc, node);
+        relays +=
+            (alloc->relay[0].port != NULL ? 1U : 0U) + (alloc->relay[1].port != NULL ? 1U : 0U);
+        perms += alloc->perm_count;
+        chans += alloc->chan_count;
+    }
+    for (size_t i = 0; i < WORLD_MAX_RESERVATIONS; i++) {
+        kept += world.reservations[i].token != 0;
+    }
+    assert(t->by_tuple.count == slab_count(t->alloc_slab));
+    assert(quota_total(world.quota) == t->by_tuple.count);
+    assert(perms == t->perms.count && perms == slab_count(t->perm_slab));
+    assert(chans == t->by_number.count && chans == t->by_peer.count &&
+           chans == slab_count(t->chan_slab));
+    assert(world.open_sockets == relays + kept);
+    (void)relays;
+    (void)kept;
+}
+
+static const struct world_socket *socket_of(const void *port)
+{
+    const struct world_socket *socket = port;
+
+    assert(socket >= world.sockets && socket < world.sockets + WORLD_MAX_SOCKETS && socket->open);
+    return socket;
+}
+
+static void check_output(enum turn_verdict verdict, const struct net_addr *from)
+{
+    const struct pkt *pkt = &world.pkt;
+
+    if (verdict == TURN_TO_PEER) {
+        assert(net_addr_equal(&socket_of(pkt->port)->bound, &pkt->local));
+        assert(gate_check_addr(world.config.gate, &pkt->remote) == GATE_OPEN);
+        assert(pkt->data >= world.buf && pkt->data + pkt->len <= world.buf + sizeof(world.buf));
+    } else if (verdict == TURN_TO_CLIENT) {
+        assert(net_addr_equal(&pkt->remote, from));
+        assert(pkt->port == &world.server_addr);
+    }
+    (void)socket_of;
+    (void)from;
+    (void)pkt;
+}
+
+/* --- events -------------------------------------------------------------------------------------
+ */
+
+/* Hand the bytes in `c->buf` to the server. */
+static void submit(struct client *c, size_t n)
+{
+    const uint64_t before = fates();
+    const struct net_addr from = c->addr;
+    const enum turn_verdict verdict = world_from_client(&world, &from, c->buf, n);
+
+    assert(fates() == before + (verdict != TURN_WAIT));
+    assert(verdict != TURN_WAIT || world.key_answer == -EAGAIN);
+    check_output(verdict, &from);
+    (void)before;
+    if (verdict != TURN_TO_CLIENT) {
+        return;
+    }
+    const struct reply r = client_read(c, verdict, world.pkt.data, world.pkt.len);
+    assert(r.msg.tid != NULL);
+    assert(r.msg.class == STUN_SUCCESS || r.has_mi || r.has_mi256 || world.pkt.len <= STRANGER_MAX);
+    (void)client_learn(c, &r);
+    for (uint32_t i = 0; i < r.relayed_count; i++) {
+        relayed[c - clients][r.relayed[i].family - 1] = r.relayed[i];
+    }
+}
+
+static void raw_packet(struct input *in, struct client *c)
+{
+    const struct bytes raw = take_some(in, (size_t)take(in) * 6);
+
+    if (raw.n > 0) {
+        memcpy(c->buf, raw.p, raw.n);
+    }
+    submit(c, raw.n);
+}
+
+/* Attributes as the input wants them: usual ones with fields from the input, or any bytes. */
+static void put_attributes(struct input *in, struct client *c)
+{
+    const uint32_t n = take(in) % 8;
+
+    for (uint32_t i = 0; i < n; i++) {
+        const uint8_t what = take(in);
+        const struct net_addr peer = what % 8 == 0 ? take_peer(in) : c->addr;
+        switch (what % 8) {
+        case 0:
+            stun_out_xor_addr(&c->out, STUN_XOR_PEER_ADDRESS, &peer);
+            break;
+        case 1:
+            client_put_transport(c);
+            break;
+        case 2:
+            stun_out_u32(&c->out, STUN_CHANNEL_NUMBER, (UINT32_C(0x4000) | take(in)) << 16);
+            break;
+        case 3:
+            stun_out_u32(&c->out, STUN_LIFETIME, take_scaled(in));
+            break;
+        case 4:
+            stun_out_attr(&c->out, STUN_DATA_ATTR, take_some(in, take(in)));
+            break;
+        case 5:
+            stun_out_u32(&c->out,
+                         what < 128 ? STUN_REQUESTED_ADDRESS_FAMILY
+                                    : STUN_ADDITIONAL_ADDRESS_FAMILY,
+                         (uint32_t)take(in) << 24);
+            break;
+        case 6:
+            stun_out_attr(&c->out, STUN_EVEN_PORT, take_some(in, 1));
+            break;
+        default: {
+            const uint16_t type = (uint16_t)(take32(in) >> 16);
+            stun_out_attr(&c->out, type, take_some(in, take(in)));
+            break;
+        }
+        }
+    }
+}
+
+/* A message with a method, attributes and, when wanted, right credentials. */
+static void message(struct input *in, struct client *c)
+{
+    static const uint16_t methods[] = {STUN_BINDING,           STUN_ALLOCATE,     STUN_REFRESH,
+                                       STUN_CREATE_PERMISSION, STUN_CHANNEL_BIND, STUN_SEND};
+    const uint8_t what = take(in);
+    const uint16_t method = methods[what % ARRAY_SIZE(methods)];
+    const bool again = (what & 0x80) != 0;
+
+    if (again && be64(c->tid + 4) != 0) {
+        client_begin_again(c, method, STUN_REQUEST);
+    } else {
+        client_begin(c, method, method == STUN_SEND ? STUN_INDICATION : STUN_REQUEST);
+    }
+    c->auth = (enum client_auth)(what >> 4 & 3);
+    c->fingerprint = (what & 0x40) != 0 && take(in) < 64;
+    put_attributes(in, c);
+    if (method == STUN_SEND || c->nonce[0] == '\0' || c->out.w.full) {
+        client_end(c);
+    } else {
+        client_sign(c);
+    }
+    submit(c, c->len);
+}
+
+/* The last message once more, with a byte changed. */
+static void changed_message(struct input *in, struct client *c)
+{
+    const uint32_t at = take32(in);
+    const uint8_t change = take(in);
+
+    if (c->len == 0) {
+        return;
+    }
+    c->buf[at % c->len] = (uint8_t)(c->buf[at % c->len] ^ change);
+    submit(c, c->len);
+}
+
+static void peer_packet(struct input *in, uint32_t client)
+{
+    const struct net_addr peer = take_peer(in);
+    const struct bytes payload = take_some(in, take(in));
+    const struct net_addr *to = &relayed[client][peer.family == NET_V4 ? 0 : 1];
+    const uint64_t before = fates();
+
+    if (to->family == NET_NONE || world.server->tables.by_tuple.count == 0) {
+        return;
+    }
+    const enum turn_verdict verdict = world_from_peer(&world, to, &peer, payload.p, payload.n);
+    assert(fates() <= before + 1);
+    assert(verdict != TURN_TO_PEER && verdict != TURN_WAIT);
+    if (verdict == TURN_TO_CLIENT) {
+        assert(gate_check_addr(world.config.gate, &peer) == GATE_OPEN);
+    }
+    (void)before;
+}
+
+static void icmp(struct input *in, uint32_t client)
+{
+    struct turn_icmp error = {.peer = take_peer(in)};
+
+    error.type = take(in);
+    error.code = take(in);
+    error.mtu = take32(in);
+    (void)world_icmp(&world, &relayed[client][error.peer.family == NET_V4 ? 0 : 1], &error);
+}
+
+static void reload(struct input *in)
+{
+    static const char *const allow[] = {"198.51.100.2", "2001:db8:1::1", NULL};
+    static const char *const deny[] = {"198.51.100.1", NULL};
+    struct turn_config *c = &world.config;
+    const uint8_t what = take(in);
+
+    c->algorithms = (enum turn_algorithms)(what % 3);
+    c->channels_5766 = (what & 0x08) != 0;
+    c->draining = (what & 0x70) == 0x70;
+    c->username_anonymity = (what & 0x80) != 0;
+    c->max_bps = (what & 0x10) != 0 ? 1000 : 0;
+    c->max_permissions = 1 + (what >> 2 & 7);
+    c->max_channels = 1 + (what >> 3 & 3);
+    const int err = world_reconfigure(&world, (what & 4) != 0 ? allow : NULL, deny);
+    assert(err == 0);
+    (void)err;
+}
+
+static void administer(struct input *in)
+{
+    static const int answers[] = {0, 0, -EAGAIN, -EBUSY};
+    const uint8_t what = take(in);
+    struct list *allocs = &world.server->tables.allocs;
+
+    world.key_answer = answers[what & 3];
+    if ((what & 0x10) != 0) {
+        world.users[0].removed = !world.users[0].removed;
+    }
+    if ((what & 0x20) != 0 && !list_empty(allocs)) {
+        const struct turn_alloc *alloc = CONTAINER_OF(allocs->next, struct turn_alloc, node);
+        const struct five_tuple tuple = alloc->tuple;
+        struct writer w = writer_over(parcel, sizeof(parcel));
+        int err = turn_server_pack(world.server, &tuple, world.now_ms, &w);
+        assert(err == 0);
+        if ((what & 0x40) != 0) {
+            err = turn_server_close_session(world.server, alloc->session, world.now_ms);
+            assert(err == 0);
+        }
+        (void)err;
+    }
+}
+
+static void event(struct input *in)
+{
+    const uint8_t what = take(in);
+    const uint32_t client = what >> 4 & (CLIENTS - 1);
+
+    switch (what & 15) {
+    case 0:
+        raw_packet(in, &clients[client]);
+        break;
+    case 1:
+        peer_packet(in, client);
+        break;
+    case 2:
+        world_advance(&world, take_scaled(in) & 0xffffff);
+        break;
+    case 3:
+        reload(in);
+        break;
+    case 4:
+        icmp(in, client);
+        break;
+    case 5:
+        administer(in);
+        break;
+    case 6:
+        changed_message(in, &clients[client]);
+        break;
+    default:
+        message(in, &clients[client]);
+        break;
+    }
+    check_tables();
+}
+
+static void open_world(void)
+{
+    static const char *const addrs[CLIENTS] = {"203.0.113.5:4000", "203.0.113.5:4001",
+                                               "[2001:db8::5]:4000", "203.0.113.6:4000"};
+
+    world_init(&world, 1);
+    world.max_allocations = 8;
+    world.pool_options.port_max = world.pool_options.port_min + 15;
+    world.config.max_permissions = 8;
+    world.config.max_channels = 4;
+    const int err = world_start(&world);
+    assert(err == 0);
+    (void)err;
+    (void)world_add_user(&world, "alice", "wonderland");
+    (void)world_add_user(&world, "bob", "builder");
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        client_init(&clients[i], &world, addrs[i], i == 3 ? "bob" : "alice",
+                    i == 3 ? "builder" : "wonderland");
+        clients[i].len = 0;
+    }
+    memset(relayed, 0, sizeof(relayed));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct input in = {{data, size}};
+
+    open_world();
+    for (int i = 0; i < EVENTS_MOST && in.rest.n > 0; i++) {
+        event(&in);
+    }
+    /* Nobody refreshes any more: everything ends. */
+    world_advance(&world, 3601 * 1000);
+    assert(turn_server_allocation_count(world.server) == 0);
+    assert(turn_server_next_deadline(world.server) == UINT64_MAX);
+    check_tables();
+    world_stop(&world);
+    return 0;
+}
