@@ -133,7 +133,7 @@ static void put_relay(struct writer *w, const struct turn_relay *relay, uint16_t
 }
 
 static int take_relay(struct reader *r, struct turn_relay *relay, uint8_t family,
-                      uint16_t *family_code, void *port, uint64_t now_ms)
+                      uint16_t *family_code, const void *port, uint64_t now_ms)
 {
     *family_code = (uint16_t)take_number(r, 2);
     const bool present = take_number(r, 1) != 0;

@@ -76,8 +76,8 @@ def test_rest_secret(make_server, echo_peer):
 
 def test_negative_and_robustness(server, echo_peer):
     """-N and -R send what must be refused; the server answers and goes on."""
-    subprocess.run(["timeout", "20", "turnutils_uclient", "-p", str(server.port), "-r", str(echo_peer), "-e", "127.0.0.1",
-                    "-u", USER, "-w", PASSWORD, "-n", "10", "-c", "-N", "-R", "127.0.0.1"],
+    subprocess.run(["timeout", "20", "turnutils_uclient", "-p", str(server.port), "-r", str(echo_peer),
+                    "-e", "127.0.0.1", "-u", USER, "-w", PASSWORD, "-n", "10", "-c", "-N", "-R", "127.0.0.1"],
                    capture_output=True, check=False)
     code, sent, received, output = uclient(server, echo_peer, "-n", "20", "-c")
     assert code == 0 and sent > 0 and received == sent, output

@@ -152,7 +152,7 @@ static void audit_quota(struct sim *sim)
                  model_count_all(&sim->model, 0));
     }
     for (uint8_t user = 0; user < 3; user++) {
-        const char *name = user == 2 ? "carol" : site_user_name(user);
+        const char *name = user == 2 ? "carol" : users_name(user);
         if (quota_of(s->quota, bytes_of(name)) != model_count_user(&sim->model, user, 0)) {
             sim_fail(sim, "quota of %s is %u", name, quota_of(s->quota, bytes_of(name)));
         }

@@ -83,7 +83,7 @@ static void put_method(struct stun_out *out, const struct intent *in)
 
 static void put_user(struct stun_out *out, const struct intent *in)
 {
-    const struct bytes name = bytes_of(site_user_name(in->user));
+    const struct bytes name = bytes_of(users_name(in->user));
     uint8_t hash[CRYPTO_SHA256_LEN];
 
     if (in->missing == MISSING_USER) {
@@ -115,7 +115,7 @@ static void put_algorithms(struct stun_out *out, const struct intent *in)
 
 static void put_credentials(struct stun_out *out, const struct intent *in, const char *nonce)
 {
-    const struct credential_key *user = site_user_key(in->user);
+    const struct credential_key *user = users_key(in->user);
     const bool sha256 = in->auth == CLIENT_SHA256;
     struct bytes key = {sha256 ? user->sha256 : user->md5,
                         sha256 ? sizeof(user->sha256) : sizeof(user->md5)};

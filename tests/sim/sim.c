@@ -28,7 +28,7 @@ void sim_fail(struct sim *sim, const char *format, ...)
 static void set_now(struct sim *sim, uint64_t now_ms)
 {
     sim->now_ms = now_ms;
-    site_reservations_sweep(sim);
+    effects_sweep(sim);
 }
 
 static uint64_t next_deadline(const struct sim *sim)
@@ -177,14 +177,14 @@ static void something_happens(struct sim *sim)
     } else if (what < 920) {
         database_changes(sim);
     } else if (what < 945) {
-        site_reconfigure(sim);
+        admin_reconfigure(sim);
     } else if (what < 960) {
         sim->site.capacity_left[0] += 3000;
         sim->site.capacity_left[1] += 3000;
     } else if (session != NULL && what < 990) {
-        site_move_session(sim, session, (uint8_t)prng_below(&sim->random, SIM_CORES));
+        admin_move_session(sim, session, (uint8_t)prng_below(&sim->random, SIM_CORES));
     } else if (session != NULL) {
-        site_close_session(sim, session);
+        admin_close_session(sim, session);
     }
 }
 
@@ -260,7 +260,7 @@ static void peer_receives(struct sim *sim, struct net_packet *packet)
 
 static void arrive(struct sim *sim, struct net_packet *packet)
 {
-    struct sim_socket *socket = site_socket_at(sim, &packet->to);
+    struct sim_socket *socket = effects_socket_at(sim, &packet->to);
 
     if (socket != NULL) {
         if (socket->relay == NULL) {

@@ -2,11 +2,12 @@
 /* The simulation: several server cores, clients behind NATs and peers on a virtual network and
  * clock, driven by one seed, and compared with the model after every step.
  *
- *   actor.c   clients: what they send            net.c    the network between all
- *   site.c    the cores and what surrounds them  model*.c what must come of a packet
- *   referee.c hands packets to a core and compares what comes out with the model
- *   audit.c   compares the core's tables with the model
- *   sim.c     the event loop and what happens by itself
+ *   actor.c   clients: what they want               message.c   from a meaning to bytes
+ *   net.c     the network between all               peers.c     peers, and what rules say of them
+ *   site.c    the cores and how they are set up     effects.c   what the cores ask for
+ *   users.c   who they are                          admin.c     what administrators do
+ *   model*.c  what must become of a packet          referee*.c  compare it with what does
+ *   audit.c   compares the cores' tables, too       sim.c       the event loop
  *
  * Owner   whoever made it.  Thread  one. */
 #pragma once
@@ -198,32 +199,50 @@ void sim_advance(struct sim *sim, uint64_t until_ms);
 MUST_USE int site_open(struct sim *sim);
 void site_close(struct sim *sim);
 
-/* The users' names, passwords and keys. */
-void site_users_init(void);
-const char *site_user_name(uint8_t user);
-const char *site_user_password(uint8_t user);
-const struct credential_key *site_user_key(uint8_t user);
-
 /* The handle of the listener with that address. */
 void *site_listener(struct sim *sim, const struct net_addr *server);
 
+/* Where that flow goes instead of its listener's own core; NULL when nowhere. */
+struct sim_flow *site_flow(struct sim *sim, const struct net_addr *client,
+                           const struct net_addr *server);
+
 /* The core that serves a client at a listener; SIM_CORES when there is no such listener. */
-uint8_t site_core_for(const struct sim *sim, const struct net_addr *client,
+uint8_t site_core_for(struct sim *sim, const struct net_addr *client,
                       const struct net_addr *server);
 
-struct sim_socket *site_socket_at(struct sim *sim, const struct net_addr *bound);
+/* --- users.c -----------------------------------------------------------------------------------
+ */
+
+/* Names, passwords and keys; MODEL_NOBODY is one that the server does not know. */
+void users_init(void);
+const char *users_name(uint8_t user);
+const char *users_password(uint8_t user);
+const struct credential_key *users_key(uint8_t user);
+struct bytes users_hash(uint8_t user);
+uint16_t users_quota_from(uint8_t user);
+
+/* --- effects.c ---------------------------------------------------------------------------------
+ */
+
+struct turn_effects effects_of(struct sim_core *core);
+
+/* The open relay socket that is bound to that address, or NULL. */
+struct sim_socket *effects_socket_at(struct sim *sim, const struct net_addr *bound);
 
 /* Close reserved ports whose time is over. */
-void site_reservations_sweep(struct sim *sim);
+void effects_sweep(struct sim *sim);
+
+/* --- admin.c -----------------------------------------------------------------------------------
+ */
 
 /* Put a changed copy of the configuration in force. */
-void site_reconfigure(struct sim *sim);
+void admin_reconfigure(struct sim *sim);
 
 /* Move a session to another core in a parcel. */
-void site_move_session(struct sim *sim, struct model_alloc *a, uint8_t to);
+void admin_move_session(struct sim *sim, struct model_alloc *a, uint8_t to);
 
-/* The administrator ends a session. */
-void site_close_session(struct sim *sim, struct model_alloc *a);
+/* End a session. */
+void admin_close_session(struct sim *sim, struct model_alloc *a);
 
 /* --- actor.c -----------------------------------------------------------------------------------
  */

@@ -262,7 +262,7 @@ static int open_all(void **state)
 {
     (void)state;
     peers_init();
-    site_users_init();
+    users_init();
     sim = calloc(1, sizeof(*sim));
     for (uint8_t i = 0; i < PEER_RULE_SETS; i++) {
         gates[i] = peers_gate_new(i);

@@ -45,7 +45,8 @@ def test_an_open_relay_on_purpose_is_told(sterna):
 
 
 @pytest.mark.parametrize("value", ["10.0.0.0/33", "10.0.0.256", "10.0.0.9-10.0.0.1", "10.0.0.1-", "-10.0.0.1",
-                                   "example.org", "10.0.0.1-::1", "fe80::/129", "10.0.0.0/8/8", "", "0x7f000001", "127.1"])
+                                   "example.org", "10.0.0.1-::1", "fe80::/129", "10.0.0.0/8/8", "",
+                                   "0x7f000001", "127.1"])
 def test_a_malformed_rule_is_fatal(tmp_path, value):
     """Row 15: a rule that cannot be understood is not left out in silence."""
     conf = tmp_path / "sterna.conf"

@@ -34,7 +34,8 @@ def test_memory_is_flat_under_a_flood(tmp_path):
     with Stand("sterna-flood") as stand:
         extra = f"allow-private-peers\nallowed-peer-ip={SERVER_CLIENT_SIDE}\nrfc5766-channel-numbers\n"
         with stand.server("sterna", tmp_path, STERNA, cpu=None, threads=2, extra=extra) as pid:
-            peer = subprocess.Popen(["ip", "netns", "exec", stand.ns["server"], "turnutils_peer", "-L", SERVER_CLIENT_SIDE],
+            peer = subprocess.Popen(["ip", "netns", "exec", stand.ns["server"],
+                                     "turnutils_peer", "-L", SERVER_CLIENT_SIDE],
                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
                 # The tables have a fixed size but fill as they are first used: warm them.

@@ -667,7 +667,6 @@ static void relay_ports__are_unique_and_in_range(void **state)
     assert_true(high > 400 && high < 600); /* both halves of the range alike */
 }
 
-/* Proves T-8656-6-03 */
 static void max_allocations__is_a_capacity_limit(void **state)
 {
     struct stage *s = *state;
@@ -678,7 +677,7 @@ static void max_allocations__is_a_capacity_limit(void **state)
     s->w.max_allocations = 2;
     s->w.user_count = 0;
     assert_int_equal(world_start(&s->w), 0);
-    (void)world_add_user(&s->w, "user", "pass"); /* the core is handed keys, never a password */
+    (void)world_add_user(&s->w, "user", "pass");
     for (unsigned i = 0; i < 3; i++) {
         client_at(&c, &s->w, 5 + i);
         assert_int_equal(client_allocate(&c).code, i < 2 ? 0 : STUN_INSUFFICIENT_CAPACITY);

@@ -394,7 +394,7 @@ static struct reply allocate_both(struct client *c, bool good_mi, bool good_mi25
     return client_submit(c);
 }
 
-/* Proves T-8489-9.2.4-19, T-8489-9.2.4-20, T-8489-14.5-02, T-8656-20-01 */
+/* Proves T-8489-9.2.4-19, T-8489-9.2.4-20, T-8489-14.5-02 */
 static void both_integrities__sha256_decides(void **state)
 {
     struct stage *s = *state;
@@ -410,7 +410,37 @@ static void both_integrities__sha256_decides(void **state)
     assert_true(client_challenge(&c));
     r = allocate_both(&c, true, true);
     assert_int_equal(r.code, 0);
-    assert_true(r.has_mi != r.has_mi256); /* one of them, never both */
+    assert_true(r.has_mi && !r.has_mi256); /* no algorithm was named: MD5 is meant */
+}
+
+/* The example of RFC 8656 section 20: both integrities in the first request. */
+/* Proves T-8656-20-01 */
+static void both_integrities__of_a_modern_client_get_sha256_only(void **state)
+{
+    uint8_t key[CRYPTO_SHA256_LEN];
+    const struct bytes k = {key, sizeof(key)};
+    struct stage *s = *state;
+    struct client *c = &s->c;
+    struct crypto_mac *mac = crypto_mac_new();
+
+    assert_non_null(mac);
+    assert_true(client_challenge(c));
+    assert_int_equal(
+        crypto_longterm_sha256(bytes_of("user"), bytes_of(WORLD_REALM), bytes_of("pass"), key), 0);
+    client_begin(c, STUN_ALLOCATE, STUN_REQUEST);
+    client_put_transport(c);
+    stun_out_attr(&c->out, STUN_USERNAME, bytes_of("user"));
+    stun_out_attr(&c->out, STUN_REALM, bytes_of(WORLD_REALM));
+    stun_out_attr(&c->out, STUN_NONCE, bytes_of(c->nonce));
+    stun_out_attr(&c->out, STUN_PASSWORD_ALGORITHMS, (struct bytes){both, sizeof(both)});
+    stun_out_attr(&c->out, STUN_PASSWORD_ALGORITHM, (struct bytes){sha256, sizeof(sha256)});
+    assert_int_equal(stun_out_mi(&c->out, mac, k), 0);
+    assert_int_equal(stun_out_mi256(&c->out, mac, k), 0);
+    client_end(c);
+    crypto_mac_free(mac);
+    const struct reply r = client_submit(c);
+    assert_int_equal(r.code, 0);
+    assert_true(r.has_mi256 && !r.has_mi);
 }
 
 /* Proves T-8489-14.6-02 */
@@ -741,6 +771,78 @@ static void established_session__asks_nobody(void **state)
     assert_int_equal(s->w.key_lookups, lookups);
 }
 
+/* A password that was changed: the new key proves the session from then on, the old one no more. */
+static void new_password__is_the_sessions_key_from_then_on(void **state)
+{
+    struct stage *s = *state;
+
+    (void)stage_allocate(&s->c);
+    s->w.user_count = 0;
+    (void)world_add_user(&s->w, "user", "changed");
+    s->c.password = "changed";
+    assert_int_equal(client_refresh(&s->c, 600).code, 0);
+    const uint32_t lookups = s->w.key_lookups;
+    s->w.key_answer = -EBUSY; /* the database goes away: the call goes on */
+    assert_int_equal(client_refresh(&s->c, 600).code, 0);
+    assert_int_equal(s->w.key_lookups, lookups);
+    s->w.key_answer = 0;
+    s->c.password = "pass";
+    assert_int_equal(client_refresh(&s->c, 600).code, STUN_UNAUTHENTICATED);
+}
+
+/* A nonce that is not ours gets 438 whatever the password: nothing is looked up, nothing told. */
+/* Proves T-8489-9.2.4-28 */
+static void foreign_nonce__tells_nothing_about_credentials(void **state)
+{
+    static const char *const passwords[] = {"pass", "wrong"};
+    struct stage *s = *state;
+
+    assert_true(client_challenge(&s->c));
+    s->c.nonce[40] = s->c.nonce[40] == '0' ? '1' : '0';
+    const uint32_t lookups = s->w.key_lookups;
+    for (size_t i = 0; i < COUNT_OF(passwords); i++) {
+        s->c.password = passwords[i];
+        const struct reply r = client_allocate(&s->c);
+        assert_challenge(&r, STUN_STALE_NONCE);
+    }
+    assert_int_equal(s->w.key_lookups, lookups);
+}
+
+/* What another user sends with the transaction ID of an Allocate is no retransmission of it. */
+/* Proves T-8656-7.2-02 */
+static void retransmission__of_another_user_is_a_mismatch(void **state)
+{
+    struct stage *s = *state;
+
+    (void)world_add_user(&s->w, "second", "word");
+    (void)stage_allocate(&s->c);
+    s->c.user = "second";
+    s->c.password = "word";
+    client_begin_again(&s->c, STUN_ALLOCATE, STUN_REQUEST);
+    client_put_transport(&s->c);
+    client_sign(&s->c);
+    const struct reply r = client_submit(&s->c);
+    assert_int_equal(r.code, STUN_ALLOCATION_MISMATCH);
+    assert_int_equal(r.relayed_count, 0);
+}
+
+/* A stranger cannot keep the database busy: its prefix pays for each slow look-up. */
+static void slow_look_ups__are_limited_per_prefix(void **state)
+{
+    struct stage *s = *state;
+
+    s->w.config.unauth_per_s = 10;
+    s->w.config.unauth_burst = 20;
+    assert_int_equal(world_reconfigure(&s->w, NULL, NULL), 0);
+    assert_true(client_challenge(&s->c));
+    s->w.key_answer = -EBUSY;
+    const uint32_t before = s->w.key_lookups;
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(client_allocate(&s->c).verdict, TURN_DROP);
+    }
+    assert_int_equal(s->w.key_lookups - before, 1000 + 20); /* what is cached costs nothing */
+}
+
 static void look_up_under_way__waits(void **state)
 {
     struct stage *s = *state;
@@ -890,6 +992,7 @@ int main(void)
         STAGE_TEST(legacy_client__is_served_with_sha1),
         STAGE_TEST(modern_client__gets_sha256_integrity_only),
         STAGE_TEST(both_integrities__sha256_decides),
+        STAGE_TEST(both_integrities__of_a_modern_client_get_sha256_only),
         STAGE_TEST(truncated_sha256__is_refused),
         STAGE_TEST(userhash__names_the_same_user),
         STAGE_TEST(userhash__must_agree_and_be_offered),
@@ -905,6 +1008,10 @@ int main(void)
         STAGE_TEST(refusals_after_authentication__are_signed),
         STAGE_TEST(other_user__may_not_touch_an_allocation),
         STAGE_TEST(established_session__asks_nobody),
+        STAGE_TEST(new_password__is_the_sessions_key_from_then_on),
+        STAGE_TEST(foreign_nonce__tells_nothing_about_credentials),
+        STAGE_TEST(retransmission__of_another_user_is_a_mismatch),
+        STAGE_TEST(slow_look_ups__are_limited_per_prefix),
         STAGE_TEST(look_up_under_way__waits),
         STAGE_TEST(look_up_refused__is_dropped_for_the_proven_and_stale_for_strangers),
         STAGE_TEST(challenges__are_limited_per_prefix),

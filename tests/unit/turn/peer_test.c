@@ -401,6 +401,47 @@ static void channel_bind__capacity(void **state)
     }
 }
 
+/* Threat model row 33: one allocation's appetite leaves to every other its certain share. */
+static void channels_and_permissions__of_one_do_not_starve_others(void **state)
+{
+    struct stage *s = *state;
+    struct client greedy;
+    char text[64];
+
+    world_stop(&s->w);
+    world_init(&s->w, 5);
+    s->w.user_count = 0;
+    s->w.max_allocations = 4;
+    s->w.config.max_permissions = 1024;
+    s->w.config.max_channels = 1024;
+    assert_int_equal(world_start(&s->w), 0);
+    (void)world_add_user(&s->w, "user", "pass");
+    client_init(&greedy, &s->w, "203.0.113.6:4000", "user", "pass");
+    (void)stage_allocate(&greedy);
+    for (unsigned i = 0; i < 200; i++) {
+        (void)snprintf(text, sizeof(text), "198.51.100.%u:9", i + 1);
+        const struct net_addr peer = world_addr(text);
+        (void)client_bind(&greedy, (uint16_t)(0x4000 + i), &peer);
+        (void)client_permit(&greedy, &peer);
+    }
+    for (unsigned c = 0; c < 3; c++) {
+        struct client other;
+        (void)snprintf(text, sizeof(text), "203.0.113.7:%u", 4000 + c);
+        client_init(&other, &s->w, text, "user", "pass");
+        (void)stage_allocate(&other);
+        for (unsigned i = 0; i < 4; i++) {
+            (void)snprintf(text, sizeof(text), "198.51.100.%u:9", i + 1);
+            const struct net_addr peer = world_addr(text);
+            assert_int_equal(client_bind(&other, (uint16_t)(0x4000 + i), &peer).code, 0);
+        }
+        for (unsigned i = 4; i < 8; i++) {
+            (void)snprintf(text, sizeof(text), "198.51.100.%u:9", i + 1);
+            const struct net_addr peer = world_addr(text);
+            assert_int_equal(client_permit(&other, &peer).code, 0);
+        }
+    }
+}
+
 /* Proves T-8656-12.2-11, T-8656-12.2-13, T-8656-12-03, T-8656-12.6-04, T-8656-12.6-07 */
 static void channel__lives_600_seconds_from_its_last_bind(void **state)
 {
@@ -976,6 +1017,7 @@ int main(void)
         STAGE_TEST(channel_bind__is_one_to_one),
         STAGE_TEST(channel_bind__that_fails_changes_nothing),
         STAGE_TEST(channel_bind__capacity),
+        STAGE_TEST(channels_and_permissions__of_one_do_not_starve_others),
         STAGE_TEST(channel__lives_600_seconds_from_its_last_bind),
         STAGE_TEST(channel__expired_but_not_swept_is_free),
         STAGE_TEST(channel__is_of_one_allocation),

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What administrators do: reload, move sessions between cores, end them. */
+#include <errno.h>
+#include <string.h>
+
+#include "sim.h"
+
+static void config_change(struct sim *sim, struct turn_config *c)
+{
+    struct prng *r = &sim->random;
+    bool *const switches[] = {&c->stun_enabled,       &c->always_fingerprint, &c->channels_5766,
+                              &c->username_anonymity, &c->udp_relay,          &c->draining,
+                              &c->ipv6_relay,         &c->additional_family,  &c->copy_dscp};
+
+    if (prng_chance(r, 500)) {
+        bool *one = switches[prng_below(r, ARRAY_SIZE(switches))];
+        *one = !*one;
+    }
+    if (prng_chance(r, 200)) {
+        c->algorithms = (enum turn_algorithms)prng_below(r, 3);
+    }
+    if (prng_chance(r, 200)) {
+        c->max_permissions = 2 + prng_below(r, 7);
+        c->max_channels = 1 + prng_below(r, 6);
+    }
+    if (prng_chance(r, 150)) {
+        c->alternates[0] = peers_listener(1, NET_V4);
+        c->alternates[1] = peers_listener(2, NET_V6);
+        c->alternate_count = 1 + prng_below(r, 2);
+    }
+    if (prng_chance(r, 300)) { /* new nonce keys: the newest two are known */
+        memcpy(c->nonce_keys[1], c->nonce_keys[0], sizeof(c->nonce_keys[0]));
+        crypto_random_fill(sim->site.random, c->nonce_keys[0], sizeof(c->nonce_keys[0]));
+        sim->model.nonce_generation++;
+    }
+}
+
+void admin_reconfigure(struct sim *sim)
+{
+    struct site *s = &sim->site;
+    struct turn_config *old = &s->config[s->config_now];
+    struct turn_config *c = &s->config[s->config_now ^ 1];
+    struct prng *r = &sim->random;
+
+    s->config_now ^= 1;
+    *c = s->config_first; /* each time something else is different from the beginning */
+    memcpy(c->nonce_keys, old->nonce_keys, sizeof(c->nonce_keys));
+    c->gate = old->gate;
+    config_change(sim, c);
+    if (prng_chance(r, 600)) {
+        sim->model.rules = (uint8_t)prng_below(r, PEER_RULE_SETS);
+        c->gate = sim->options.gates[sim->model.rules];
+    }
+    if (prng_chance(r, 200)) {
+        sim->model.user_quota = prng_chance(r, 300) ? prng_below(r, 4) : 0;
+        sim->model.total_quota = prng_chance(r, 300) ? prng_below(r, 8) : 0;
+        quota_set_limits(s->quota, sim->model.user_quota, sim->model.total_quota);
+    }
+    sim->model.config = c;
+    trace_say(&sim->trace, sim->now_ms, "reload: rules %u, draining %d, relay %d, user quota %u",
+              sim->model.rules, c->draining, c->udp_relay, sim->model.user_quota);
+    for (uint8_t i = 0; i < SIM_CORES; i++) {
+        turn_server_configure(s->core[i].server, c);
+    }
+    memset(old, 0xa5, sizeof(*old)); /* it is not borrowed any more */
+    model_recheck(&sim->model, sim->now_ms);
+    for (uint8_t i = 0; i < SIM_CORES; i++) {
+        const uint32_t budget = 1 + prng_below(r, 3);
+        uint32_t turns = 0;
+        while (!turn_server_recheck(s->core[i].server, budget, sim->now_ms)) {
+            if (++turns > 2 * MODEL_ALLOCS) {
+                sim_fail(sim, "the recheck does not end");
+                return;
+            }
+        }
+    }
+}
+
+/* Move the relay sockets of `a` to core `to` and fill in their handles. */
+static void move_sockets(struct sim *sim, const struct model_alloc *a, uint8_t to, void *ports[2])
+{
+    for (int i = 0; i < 2; i++) {
+        ports[i] = NULL;
+        if (a->relay[i].open) {
+            struct sim_socket *socket = effects_socket_at(sim, &a->relay[i].bound);
+            socket->core = to;
+            ports[i] = socket;
+        }
+    }
+}
+
+static void set_relays(const struct model_alloc *a, void *const ports[2],
+                       struct turn_relay *const relays[2], struct sim *sim)
+{
+    for (int i = 0; i < 2; i++) {
+        struct sim_socket *socket = ports[i];
+        if ((socket != NULL) != (relays[i] != NULL) || (socket != NULL) != a->relay[i].open) {
+            sim_fail(sim, "a parcel's relays do not match");
+        } else if (socket != NULL) {
+            socket->relay = relays[i];
+        }
+    }
+}
+
+void admin_move_session(struct sim *sim, struct model_alloc *a, uint8_t to)
+{
+    static uint8_t parcel[2]
+                         [TURN_PARCEL_HEAD + MODEL_ENTRIES * (TURN_PARCEL_PERM + TURN_PARCEL_CHAN)];
+    struct site *s = &sim->site;
+    const struct five_tuple tuple = {a->client, a->server, 17};
+    const size_t room = TURN_PARCEL_HEAD +
+                        model_perm_count(a, sim->now_ms) * (size_t)TURN_PARCEL_PERM +
+                        model_chan_count(a, sim->now_ms) * (size_t)TURN_PARCEL_CHAN;
+    struct writer w = writer_over(parcel[0], s->late_ticks ? sizeof(parcel[0]) : room);
+    struct writer again = writer_over(parcel[1], sizeof(parcel[1]));
+    struct turn_relay *relays[2];
+    void *ports[2];
+    struct sim_flow *flow = site_flow(sim, &a->client, &a->server);
+    const uint8_t from = a->core;
+
+    if (from == to || (flow == NULL && s->flow_count == SIM_FLOWS)) {
+        return;
+    }
+    if (turn_server_pack(s->core[from].server, &tuple, sim->now_ms, &w) < 0) {
+        sim_fail(sim, "a live session cannot be packed");
+        return;
+    }
+    move_sockets(sim, a, to, ports);
+    const int err = turn_server_unpack(s->core[to].server, (struct bytes){parcel[0], w.len},
+                                       site_listener(sim, &a->server), ports, relays, sim->now_ms);
+    trace_say(&sim->trace, sim->now_ms, "session of client port %u: core %u -> %u: %d",
+              a->client.port, from, to, err);
+    if (err == -ENOSPC && (sim->options.faults ||
+                           model_count_core(&sim->model, to, 0) >= sim->model.max_allocations)) {
+        move_sockets(sim, a, from, ports);
+        return;
+    }
+    if (err < 0 || turn_server_pack(s->core[to].server, &tuple, sim->now_ms, &again) < 0 ||
+        again.len > w.len || turn_server_forget(s->core[from].server, &tuple) < 0) {
+        sim_fail(sim, "unpack: %d", err);
+        return;
+    }
+    if (!s->late_ticks && (again.len != w.len || memcmp(parcel[0], parcel[1], w.len) != 0)) {
+        sim_fail(sim, "packed once more a session differs");
+    }
+    set_relays(a, ports, relays, sim);
+    for (int i = 0; i < 2; i++) { /* nothing was left: so it is at the other end, too */
+        if (a->relay[i].open && a->relay[i].expires_ms < sim->now_ms) {
+            a->relay[i].expires_ms = sim->now_ms;
+        }
+    }
+    a->core = to;
+    a->session = 0;
+    if (flow == NULL) {
+        flow = &s->flow[s->flow_count++];
+        *flow = (struct sim_flow){a->client, a->server, to};
+    }
+    flow->core = to;
+    sim->seen.moved++;
+}
+
+void admin_close_session(struct sim *sim, struct model_alloc *a)
+{
+    struct turn_server *server = sim->site.core[a->core].server;
+    const uint64_t session = a->session;
+
+    if (session == 0) {
+        return;
+    }
+    sim->seen.closed++;
+    trace_say(&sim->trace, sim->now_ms, "close session of client port %u", a->client.port);
+    sim->site.closing = true;
+    const int err = turn_server_close_session(server, session, sim->now_ms);
+    const int twice = turn_server_close_session(server, session, sim->now_ms);
+    sim->site.closing = false;
+    if (err != 0 || twice != -ENOENT || a->used) {
+        sim_fail(sim, "close session: %d, then %d", err, twice);
+    }
+}
