@@ -5,7 +5,7 @@
  *   unknown user -> 401; wrong integrity -> 401; NONCE not valid -> 438.
  *
  * One exception: a NONCE that this server never issued to this address is answered with 438 before
- * anything is looked up (docs/decisions). */
+ * anything is looked up (docs/decisions/0005). */
 #include "crypto/longterm.h"
 
 #include <errno.h>

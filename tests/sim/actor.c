@@ -396,8 +396,8 @@ static void act(struct sim *sim, struct actor *a, uint32_t what)
         in.kind = what < 750 ? INTENT_SEND : INTENT_CHANNEL;
         wish_data(sim, known, &in);
     }
-    trace_say(&sim->trace, sim->now_ms, "client %u (port %u) sends %d: auth %d, user %u", a->index,
-              a->addr.port, (int)in.kind, (int)in.auth, in.user);
+    trace_say(&sim->trace, sim->now_ms, "client %u (port %u) sends %s: auth %d, user %u", a->index,
+              a->addr.port, message_name(in.kind), (int)in.auth, in.user);
     send_intent(sim, a, &in);
 }
 

@@ -11,6 +11,23 @@
 
 enum { UNKNOWN_ATTR = 0x7ffe };
 
+const char *message_name(enum intent_kind kind)
+{
+    static const char *const names[] = {
+        [INTENT_BINDING] = "Binding",
+        [INTENT_KEEPALIVE] = "Binding indication",
+        [INTENT_ALLOCATE] = "Allocate",
+        [INTENT_REFRESH] = "Refresh",
+        [INTENT_PERMIT] = "CreatePermission",
+        [INTENT_BIND] = "ChannelBind",
+        [INTENT_SEND] = "Send",
+        [INTENT_CHANNEL] = "ChannelData",
+        [INTENT_NOISE] = "noise",
+    };
+
+    return names[kind];
+}
+
 static struct crypto_mac *mac(void)
 {
     static struct crypto_mac *one; /* for the life of the program */

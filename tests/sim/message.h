@@ -7,6 +7,9 @@
 
 #include "intent.h"
 
+/* A word for the trace. */
+const char *message_name(enum intent_kind kind);
+
 /* Write the message that `in` means; `nonce` is the text of the NONCE.  Returns its length;
  * `*out_end` is where the part ends that no change may survive (behind the integrity, or the end).
  */

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "message.h"
+
 enum { DSCP_BITS = 0xfc, ECN_BITS = 0x03 };
 
 struct tally referee_tally(const struct turn_server *server)
@@ -61,6 +63,18 @@ void referee_load(struct sim *sim, const struct net_packet *packet, void *port)
     sim->site.lease_refused = false;
 }
 
+const char *referee_word(enum turn_verdict verdict)
+{
+    static const char *const words[] = {
+        [TURN_DROP] = "dropped",
+        [TURN_TO_CLIENT] = "to the client",
+        [TURN_TO_PEER] = "to a peer",
+        [TURN_WAIT] = "waits",
+    };
+
+    return words[verdict];
+}
+
 void referee_note(struct sim *sim, enum turn_verdict verdict)
 {
     trace_mix_number(&sim->trace, sim->now_ms << 2 | (uint64_t)verdict);
@@ -83,8 +97,9 @@ enum turn_verdict referee_submit(struct sim *sim, const struct model_input *at)
         .answers = verdict == TURN_TO_CLIENT,
         .to_peer = verdict == TURN_TO_PEER,
     };
-    trace_say(&sim->trace, at->now_ms, "  core %u: %s%d of client port %u -> verdict %d", at->core,
-              at->in->mutated ? "mutated " : "", (int)at->in->kind, at->from->port, (int)verdict);
+    trace_say(&sim->trace, at->now_ms, "  core %u: %s%s of client port %u -> %s", at->core,
+              at->in->mutated ? "mutated " : "", message_name(at->in->kind), at->from->port,
+              referee_word(verdict));
     referee_check_tally(sim, &before, &after, &expected);
     referee_note(sim, verdict);
     return verdict;

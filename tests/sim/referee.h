@@ -26,6 +26,9 @@ void referee_load(struct sim *sim, const struct net_packet *packet, void *port);
 /* Take a verdict and the packet that goes with it into the trace. */
 void referee_note(struct sim *sim, enum turn_verdict verdict);
 
+/* A word for the trace. */
+const char *referee_word(enum turn_verdict verdict);
+
 /* Give sim->pkt to the client side of a core. */
 enum turn_verdict referee_submit(struct sim *sim, const struct model_input *at);
 

@@ -66,8 +66,8 @@ void referee_peer_packet(struct sim *sim, struct sim_socket *socket, struct net_
     const struct tally after = referee_tally(server);
     const struct tally expected = {.drops = verdict == TURN_DROP,
                                    .to_client = verdict == TURN_TO_CLIENT};
-    trace_say(&sim->trace, sim->now_ms, "  core %u: peer port %u to relay port %u -> verdict %d",
-              socket->core, packet->from.port, socket->bound.port, (int)verdict);
+    trace_say(&sim->trace, sim->now_ms, "  core %u: peer port %u to relay port %u -> %s",
+              socket->core, packet->from.port, socket->bound.port, referee_word(verdict));
     referee_check_tally(sim, &before, &after, &expected);
     referee_note(sim, verdict);
     if (verdict == TURN_TO_CLIENT) {
@@ -135,8 +135,8 @@ void referee_icmp(struct sim *sim, struct sim_socket *socket, struct net_packet 
         turn_server_peer_icmp(server, socket->relay, &icmp, &sim->pkt, sim->now_ms);
     const struct tally after = referee_tally(server);
     const struct tally expected = {.drops = verdict == TURN_DROP};
-    trace_say(&sim->trace, sim->now_ms, "  core %u: ICMP %u/%u to relay port %u -> verdict %d",
-              socket->core, icmp.type, icmp.code, socket->bound.port, (int)verdict);
+    trace_say(&sim->trace, sim->now_ms, "  core %u: ICMP %u/%u to relay port %u -> %s",
+              socket->core, icmp.type, icmp.code, socket->bound.port, referee_word(verdict));
     referee_check_tally(sim, &before, &after, &expected);
     referee_note(sim, verdict);
     if (verdict != (told ? TURN_TO_CLIENT : TURN_DROP)) {

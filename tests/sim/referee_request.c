@@ -158,6 +158,8 @@ static void judge_answer(struct sim *sim, const struct model_input *at, const st
     const bool refused = r.msg.class == STUN_ERROR;
     const int code = refused ? r.code : 0;
 
+    trace_say(&sim->trace, at->now_ms, "    answered %d", code);
+
     if (!expect_has(e, code) &&
         !(sim->options.faults && !unsigned_ && code == STUN_INSUFFICIENT_CAPACITY)) {
         sim_fail(sim, "answered %d, the model says %d (or %u others)", code,

@@ -132,6 +132,12 @@ static void print_seen(const struct sim_seen *s)
         (unsigned long long)s->between_relays, (unsigned long long)s->limited);
 }
 
+/* Each of these rows is a line of the model; the server was changed against it, and the change
+ * found. Proves T-8656-9-01, T-8656-9-02, T-8656-9-05, T-8656-9-06, T-8656-9-07, T-8656-10.2-08,
+ * T-8656-11.3-05, T-8656-12-02, T-8656-12-03, T-8656-12.2-03, T-8656-12.2-04, T-8656-12.2-10,
+ * T-8656-12.2-11, T-8656-12.2-12, T-8656-12.6-04, T-8656-12.6-07, T-8656-6-01, T-8656-6-04,
+ * T-8656-6-05, T-8656-7.2-35, T-8656-7.2-37, T-8656-7.2-28, T-8656-8.1-02, T-8656-8.1-04,
+ * T-8656-8.2-08, T-8656-8.2-09, T-8656-8.2-10 */
 static void scenarios__agree_with_the_model(void **state)
 {
     const uint64_t first = number_from("STERNA_SIM_FIRST", 1);
