@@ -102,46 +102,60 @@ static void set_relays(const struct model_alloc *a, void *const ports[2],
     }
 }
 
-void admin_move_session(struct sim *sim, struct model_alloc *a, uint8_t to)
+/* Pack at one core, unpack at the other, and see whether that changed anything.  0; -ENOSPC when
+ * the other core is full; another error has ended the scenario. */
+static int carry(struct sim *sim, const struct model_alloc *a, uint8_t to, void *const ports[2],
+                 struct turn_relay *relays[2])
 {
     static uint8_t parcel[2]
                          [TURN_PARCEL_HEAD + MODEL_ENTRIES * (TURN_PARCEL_PERM + TURN_PARCEL_CHAN)];
-    struct site *s = &sim->site;
     const struct five_tuple tuple = {a->client, a->server, 17};
-    const size_t room = TURN_PARCEL_HEAD +
-                        model_perm_count(a, sim->now_ms) * (size_t)TURN_PARCEL_PERM +
-                        model_chan_count(a, sim->now_ms) * (size_t)TURN_PARCEL_CHAN;
-    struct writer w = writer_over(parcel[0], s->late_ticks ? sizeof(parcel[0]) : room);
+    struct turn_server *source = sim->site.core[a->core].server;
+    struct turn_server *target = sim->site.core[to].server;
+    struct writer w = writer_over(parcel[0], sizeof(parcel[0]));
     struct writer again = writer_over(parcel[1], sizeof(parcel[1]));
-    struct turn_relay *relays[2];
-    void *ports[2];
+
+    int err = turn_server_pack(source, &tuple, sim->now_ms, &w);
+    if (err == 0) {
+        err = turn_server_unpack(target, (struct bytes){parcel[0], w.len},
+                                 site_listener(sim, &a->server), ports, relays, sim->now_ms);
+        if (err == -ENOSPC && (sim->options.faults || model_count_core(&sim->model, to, 0) >=
+                                                          sim->model.max_allocations)) {
+            return err;
+        }
+    }
+    if (err < 0 || turn_server_pack(target, &tuple, sim->now_ms, &again) < 0 ||
+        turn_server_forget(source, &tuple) < 0) {
+        sim_fail(sim, "moving a session: %d", err);
+        return -EPROTO;
+    }
+    /* With late timers the parcel also held what had expired, and the other core left it out. */
+    if (sim->site.late_ticks ? again.len > w.len
+                             : again.len != w.len || memcmp(parcel[0], parcel[1], w.len) != 0) {
+        sim_fail(sim, "packed once more a session differs");
+        return -EPROTO;
+    }
+    return 0;
+}
+
+void admin_move_session(struct sim *sim, struct model_alloc *a, uint8_t to)
+{
+    struct site *s = &sim->site;
     struct sim_flow *flow = site_flow(sim, &a->client, &a->server);
     const uint8_t from = a->core;
+    struct turn_relay *relays[2];
+    void *ports[2];
 
     if (from == to || (flow == NULL && s->flow_count == SIM_FLOWS)) {
         return;
     }
-    if (turn_server_pack(s->core[from].server, &tuple, sim->now_ms, &w) < 0) {
-        sim_fail(sim, "a live session cannot be packed");
-        return;
-    }
     move_sockets(sim, a, to, ports);
-    const int err = turn_server_unpack(s->core[to].server, (struct bytes){parcel[0], w.len},
-                                       site_listener(sim, &a->server), ports, relays, sim->now_ms);
+    const int err = carry(sim, a, to, ports, relays);
     trace_say(&sim->trace, sim->now_ms, "session of client port %u: core %u -> %u: %d",
               a->client.port, from, to, err);
-    if (err == -ENOSPC && (sim->options.faults ||
-                           model_count_core(&sim->model, to, 0) >= sim->model.max_allocations)) {
+    if (err < 0) {
         move_sockets(sim, a, from, ports);
         return;
-    }
-    if (err < 0 || turn_server_pack(s->core[to].server, &tuple, sim->now_ms, &again) < 0 ||
-        again.len > w.len || turn_server_forget(s->core[from].server, &tuple) < 0) {
-        sim_fail(sim, "unpack: %d", err);
-        return;
-    }
-    if (!s->late_ticks && (again.len != w.len || memcmp(parcel[0], parcel[1], w.len) != 0)) {
-        sim_fail(sim, "packed once more a session differs");
     }
     set_relays(a, ports, relays, sim);
     for (int i = 0; i < 2; i++) { /* nothing was left: so it is at the other end, too */

@@ -114,8 +114,8 @@ static void icmp_arrives(struct sim *sim)
     if (packet == NULL) {
         return;
     }
-    struct net_addr about = peers_addr((uint8_t)prng_below(r, peers_friendly()),
-                                       (uint16_t)(prng_chance(r, 800) ? 9 : 0));
+    const uint8_t row = (uint8_t)prng_below(r, peers_friendly());
+    struct net_addr about = peers_addr(row, prng_chance(r, 800) ? 9 : 0);
     if (about.family != socket->bound.family) {
         about = peers_addr(socket->bound.family == NET_V4 ? 2 : 6, 9);
     }

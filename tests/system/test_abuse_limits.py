@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a client may use up, and what it might guess: docs/threat-model.md, rows 8, 31, 32 and 33, against a
 running server."""
+import os
+
 import turn
 from signed import LONG_TERM, NONCE, bound, client, message
 
 COOKIE, SALT = slice(0, 9), slice(21, 29)  # "obMatJos2", and where the nonce's random part stands
 UNLIMITED = {"unauthorized_ratelimit": "off"}
+# An address of this run alone, and ports that the system gives to nobody by itself.
+EIGHT_PORTS = {"relay_ip": f"127.{1 + os.getpid() % 250}.{os.getpid() // 250 % 250}.1", "min_port": 20000,
+               "max_port": 20007}
 RESERVATIONS = 256  # of one user at a time
 SIGMAS = 7  # further off than that by chance once in 10^11 times
 
@@ -53,7 +58,7 @@ def test_relay_ports_cannot_be_guessed(sterna):
 
 def test_even_ports_come_back(sterna):
     """Row 31: 2,000 allocations of an even port, one after the other, out of four that there are."""
-    server = sterna(**LONG_TERM, **UNLIMITED, min_port=50000, max_port=50007)
+    server = sterna(**LONG_TERM, **UNLIMITED, **EIGHT_PORTS)
     with client(server) as one:
         for _ in range(2000):
             assert one.allocated((turn.EVEN_PORT, b"\x00"))[1] % 2 == 0
@@ -81,7 +86,7 @@ def test_reservations_of_one_user_are_bounded(sterna):
 
 def test_failed_allocations_cost_no_port(sterna):
     """Row 31: the ways in which an Allocate fails after, or before, a port was looked for."""
-    server = sterna(min_port=50000, max_port=50007)
+    server = sterna(**EIGHT_PORTS)
     with client(server) as one:
         for _ in range(50):
             assert one.allocate((turn.RESERVATION, b"unknown!")).code == 508

@@ -71,7 +71,7 @@ def test_a_reload_with_a_malformed_rule_changes_nothing(sterna):
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_hostile_names_are_only_text_in_the_log(sterna, form):
     """Row 20: one event is one line, whatever a stranger calls himself; nothing of it is a format."""
-    server = sterna(**LONG_TERM, log_format=form)
+    server = sterna(**LONG_TERM, log_format=form, relay_threads=1)  # one worker: the lines in order
     for name in HOSTILE_NAMES:
         with client(server) as one:
             one.user = name.encode()
