@@ -1,63 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Stateless nonces: whoever shows one again received it at his address, not long ago.
  *
- *   "obMatJos2" | features, 4 characters | time, 8 hex | salt, 8 hex | offer, 2 hex | MAC, 24 hex
+ *   "obMatJos2" | features, 4 characters | base64 of: time 4, salt 4, offer 1, MAC 12 bytes
  *
  * The MAC is HMAC-SHA-256 under a server key, cut to 96 bits, over all that stands before it and
  * the client's transport address.  The nonce cookie and its feature bits (RFC 8489 section 9.2,
  * most significant bit first) thereby cannot be altered: bid-down protection. */
 #include <string.h>
 
+#include "crypto/base64.h"
 #include "turn/turn_int.h"
 
 enum {
     COOKIE_LEN = 9,
     FEATURES_LEN = 4,
-    STAMP_LEN = 9,
+    STAMP_LEN = 9, /* time, salt, offer */
     MAC_LEN = 12,
+    SEALED_LEN = STAMP_LEN + MAC_LEN,
     CLOCK_SKEW_S = 60,
     EPOCH_BITS = 12,
     STALE_S = 3600 /* how long an expired nonce still proves the address it was issued to */
 };
 
-_Static_assert(TURN_NONCE_LEN == COOKIE_LEN + FEATURES_LEN + 2 * (STAMP_LEN + MAC_LEN),
+_Static_assert(TURN_NONCE_LEN == COOKIE_LEN + FEATURES_LEN + SEALED_LEN / 3 * 4,
                "the layout above");
 
 static const char cookie[] = "obMatJos2";
 
 /* base64 of the 24 feature bits: bit 0 password algorithms, bit 1 user name anonymity. */
 static const char features[4][FEATURES_LEN + 1] = {"AAAA", "gAAA", "QAAA", "wAAA"};
-
-static const char hex_digits[] = "0123456789abcdef";
-
-static void hex_put(const uint8_t *in, size_t n, uint8_t *out)
-{
-    for (size_t i = 0; i < n; i++) {
-        out[2 * i] = (uint8_t)hex_digits[in[i] >> 4];
-        out[2 * i + 1] = (uint8_t)hex_digits[in[i] & 15];
-    }
-}
-
-static int hex_value(uint8_t c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool hex_take(const uint8_t *in, size_t n, uint8_t *out)
-{
-    for (size_t i = 0; i < n; i++) {
-        const int high = hex_value(in[2 * i]);
-        const int low = hex_value(in[2 * i + 1]);
-        if (high < 0 || low < 0) {
-            return false;
-        }
-        out[i] = (uint8_t)(high << 4 | low);
-    }
-    return true;
-}
 
 /* The key of secret `i` in the epoch of `time_s`, from the cache or made anew.  0 or -EIO. */
 static int epoch_key(struct turn_server *s, size_t i, uint32_t time_s, struct bytes *out)
@@ -82,14 +53,15 @@ static int epoch_key(struct turn_server *s, size_t i, uint32_t time_s, struct by
 }
 
 static int nonce_mac(struct turn_server *s, size_t i, const struct net_addr *client,
-                     const uint8_t *nonce, uint32_t time_s, uint8_t out[CRYPTO_SHA256_LEN])
+                     const uint8_t *nonce, const uint8_t *stamp, uint8_t out[CRYPTO_SHA256_LEN])
 {
     const struct bytes parts[] = {
-        {nonce, COOKIE_LEN + FEATURES_LEN + 2 * STAMP_LEN},
+        {nonce, COOKIE_LEN + FEATURES_LEN},
+        {stamp, STAMP_LEN},
         {(const uint8_t *)client, sizeof(*client)},
     };
     struct bytes key;
-    const int err = epoch_key(s, i, time_s, &key);
+    const int err = epoch_key(s, i, be32(stamp), &key);
 
     return err < 0 ? err : crypto_hmac_sha256(s->mac, key, parts, ARRAY_SIZE(parts), out);
 }
@@ -98,22 +70,22 @@ int turn_nonce_make(struct turn_server *s, const struct net_addr *client,
                     uint8_t out[TURN_NONCE_LEN])
 {
     const unsigned bits = 1U | (s->config->username_anonymity ? 2U : 0U);
-    uint8_t stamp[STAMP_LEN];
+    uint8_t sealed[SEALED_LEN];
     uint8_t mac[CRYPTO_SHA256_LEN];
 
-    be32_put(stamp, (uint32_t)s->wall_s);
+    be32_put(sealed, (uint32_t)s->wall_s);
     /* RFC 8656 section 5: a new random nonce whenever an allocation is first attempted. */
-    s->fx.random_fill(s->fx.arg, stamp + 4, 4);
-    stamp[8] = (uint8_t)s->config->algorithms;
+    s->fx.random_fill(s->fx.arg, sealed + 4, 4);
+    sealed[8] = (uint8_t)s->config->algorithms;
 
     memcpy(out, cookie, COOKIE_LEN);
     memcpy(out + COOKIE_LEN, features[bits], FEATURES_LEN);
-    hex_put(stamp, STAMP_LEN, out + COOKIE_LEN + FEATURES_LEN);
-    const int err = nonce_mac(s, 0, client, out, (uint32_t)s->wall_s, mac);
+    const int err = nonce_mac(s, 0, client, out, sealed, mac);
     if (err < 0) {
         return err;
     }
-    hex_put(mac, MAC_LEN, out + COOKIE_LEN + FEATURES_LEN + 2 * STAMP_LEN);
+    memcpy(sealed + STAMP_LEN, mac, MAC_LEN);
+    crypto_base64_encode(sealed, SEALED_LEN, out + COOKIE_LEN + FEATURES_LEN);
     return 0;
 }
 
@@ -130,14 +102,12 @@ bool turn_nonce_offers_algorithms(struct bytes nonce)
 int turn_nonce_check(struct turn_server *s, const struct net_addr *client, struct bytes nonce,
                      enum turn_algorithms *out_algorithms)
 {
-    uint8_t stamp[STAMP_LEN];
-    uint8_t mac[MAC_LEN];
+    uint8_t stamp[SEALED_LEN]; /* and the MAC behind it */
     uint8_t expected[CRYPTO_SHA256_LEN];
     bool authentic = false;
 
     if (nonce.n != TURN_NONCE_LEN ||
-        !hex_take(nonce.p + COOKIE_LEN + FEATURES_LEN, STAMP_LEN, stamp) ||
-        !hex_take(nonce.p + TURN_NONCE_LEN - 2 * MAC_LEN, MAC_LEN, mac) ||
+        !crypto_base64_decode(nonce.p + COOKIE_LEN + FEATURES_LEN, SEALED_LEN, stamp) ||
         stamp[8] > TURN_ALG_SHA256) {
         return TURN_NONCE_FORGED;
     }
@@ -148,11 +118,11 @@ int turn_nonce_check(struct turn_server *s, const struct net_addr *client, struc
         return TURN_NONCE_FORGED;
     }
     for (size_t i = 0; i < s->config->nonce_key_count && !authentic; i++) {
-        const int err = nonce_mac(s, i, client, nonce.p, be32(stamp), expected);
+        const int err = nonce_mac(s, i, client, nonce.p, stamp, expected);
         if (err < 0) {
             return err;
         }
-        authentic = crypto_equal(mac, expected, MAC_LEN);
+        authentic = crypto_equal(stamp + STAMP_LEN, expected, MAC_LEN);
     }
     if (!authentic) {
         return TURN_NONCE_FORGED;

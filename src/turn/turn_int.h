@@ -93,7 +93,7 @@ MUST_USE int turn_authenticate(struct turn_call *call);
 /* --- nonce.c -----------------------------------------------------------------------------------
  */
 
-enum { TURN_NONCE_LEN = 13 + 2 * (4 + 4 + 1 + 12) };
+enum { TURN_NONCE_LEN = 13 + (4 + 4 + 1 + 12) / 3 * 4 };
 
 enum turn_nonce { TURN_NONCE_VALID, TURN_NONCE_STALE, TURN_NONCE_FORGED };
 

@@ -59,11 +59,10 @@ static uint32_t take_scaled(struct input *in)
 
 static struct bytes take_some(struct input *in, size_t most)
 {
-    struct bytes some = {NULL, 0};
+    struct bytes some;
     const size_t n = most < in->rest.n ? most : in->rest.n;
 
-    (void)bytes_take(&in->rest, n, &some);
-    return some;
+    return bytes_take(&in->rest, n, &some) < 0 ? (struct bytes){NULL, 0} : some;
 }
 
 static struct net_addr take_peer(struct input *in)

@@ -798,7 +798,7 @@ static void foreign_nonce__tells_nothing_about_credentials(void **state)
     struct stage *s = *state;
 
     assert_true(client_challenge(&s->c));
-    s->c.nonce[40] = s->c.nonce[40] == '0' ? '1' : '0';
+    s->c.nonce[30] = s->c.nonce[30] == '0' ? '1' : '0';
     const uint32_t lookups = s->w.key_lookups;
     for (size_t i = 0; i < COUNT_OF(passwords); i++) {
         s->c.password = passwords[i];
