@@ -29,6 +29,7 @@ struct serve {
     char **argv;
     struct conf *conf;
     struct relay_server *server;
+    bool owns_pidfile;
     int signal_fd;
     int parent_fd; /* who waits for us to be ready, or -1 */
     bool draining;
@@ -130,14 +131,12 @@ static void tell_restart(void *arg, const struct conf_option *option)
 /* Take `conf` into force; all or nothing. */
 static int apply(struct serve *serve, struct conf *conf, char *why, size_t cap)
 {
-    int err = configure_log(conf, why, cap);
-    if (err < 0) {
-        return err;
-    }
-    err = relay_server_reload(serve->server, conf, why, cap);
-    if (err < 0) {
-        char ignored[WHY]; /* what was in use a moment ago is still there */
-        (void)configure_log(serve->conf, ignored, sizeof(ignored));
+    const int err = relay_server_reload(serve->server, conf, why, cap);
+    char problem[WHY];
+
+    /* A log that cannot be opened is no reason to refuse the rest: the old one goes on. */
+    if (err == 0 && configure_log(conf, problem, sizeof(problem)) < 0) {
+        log_event(LOG_WARNING, "reload.log_unchanged", LOG_TEXT("why", problem), LOG_END);
     }
     return err;
 }
@@ -259,10 +258,12 @@ static int complain(const struct serve *serve, const char *why)
     return CMD_FAILED;
 }
 
-static void write_pidfile(const char *path)
+static void write_pidfile(struct serve *serve)
 {
+    const char *path = serve->conf->pidfile;
     const int err = path != NULL ? serve_process_pidfile(path) : 0;
 
+    serve->owns_pidfile = path != NULL && err == 0;
     if (err < 0) {
         log_event(LOG_WARNING, "pidfile.not_written", LOG_TEXT("path", path),
                   LOG_ERRNO("error", err), LOG_END);
@@ -278,8 +279,8 @@ static int start(struct serve *serve, char *why, size_t cap)
     if (err < 0) {
         return err;
     }
-    write_pidfile(conf->pidfile); /* while its folder can be written to */
-    err = serve_process_drop(conf->proc_user, conf->proc_group, why, cap);
+    write_pidfile(serve); /* while its folder can be written to */
+    err = serve_process_drop(conf->proc_user, conf->proc_group, conf->log_file, why, cap);
     if (err < 0) {
         return err;
     }
@@ -295,10 +296,6 @@ static int run(struct serve *serve)
 {
     char why[WHY] = "";
 
-    serve->signal_fd = serve_signals_open();
-    if (serve->signal_fd < 0) {
-        return complain(serve, "cannot handle signals");
-    }
     if (serve->conf->daemon && serve_process_background(&serve->parent_fd) < 0) {
         return complain(serve, "cannot go into the background");
     }
@@ -322,11 +319,27 @@ static int run(struct serve *serve)
         log_event(LOG_NOTICE, "server.stopped", LOG_END);
     }
     log_stop();
-    if (serve->conf->pidfile != NULL) {
+    if (serve->owns_pidfile) {              /* never another server's */
         (void)unlink(serve->conf->pidfile); /* refused after a change of user: it stays, stale */
     }
-    (void)close(serve->signal_fd);
     return code;
+}
+
+static int load_and_run(struct serve *serve)
+{
+    const int err = load(serve->argc, serve->argv, &serve->conf);
+    if (err == -ENOMEM) {
+        fputs("sterna serve: out of memory\n", stderr);
+        return CMD_FAILED;
+    }
+    conf_findings_write(serve->conf, stderr, CONF_WARNING);
+    if (err < 0) {
+        fputs("sterna serve: the configuration has errors; nothing was started. `sterna "
+              "check-config` explains them.\n",
+              stderr);
+        return CMD_USAGE;
+    }
+    return run(serve);
 }
 
 int cmd_serve(int argc, char **argv)
@@ -341,21 +354,13 @@ int cmd_serve(int argc, char **argv)
     if (request.version) {
         return cmd_version(1, argv);
     }
-    const int err = load(argc, argv, &serve.conf);
-    if (err == -ENOMEM) {
-        fputs("sterna serve: out of memory\n", stderr);
-        conf_unref(serve.conf);
-        return CMD_FAILED;
+    /* First of all: a signal that comes while the configuration is read must not kill. */
+    serve.signal_fd = serve_signals_open();
+    if (serve.signal_fd < 0) {
+        return complain(&serve, "cannot handle signals");
     }
-    conf_findings_write(serve.conf, stderr, CONF_WARNING);
-    if (err < 0) {
-        fputs("sterna serve: the configuration has errors; nothing was started. `sterna "
-              "check-config` explains them.\n",
-              stderr);
-        conf_unref(serve.conf);
-        return CMD_USAGE;
-    }
-    const int code = run(&serve);
+    const int code = load_and_run(&serve);
     conf_unref(serve.conf);
+    (void)close(serve.signal_fd);
     return code;
 }

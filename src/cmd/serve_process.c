@@ -141,7 +141,8 @@ static int find_group(const char *name, gid_t *gid)
     return 0;
 }
 
-int serve_process_drop(const char *user, const char *group, char *why, size_t cap)
+int serve_process_drop(const char *user, const char *group, const char *log_file, char *why,
+                       size_t cap)
 {
     uid_t uid = geteuid();
     gid_t gid = getegid();
@@ -155,6 +156,9 @@ int serve_process_drop(const char *user, const char *group, char *why, size_t ca
         return fail("group", group, err, why, cap);
     }
     const bool change = uid != geteuid() || gid != getegid();
+    if (change && log_file != NULL && chown(log_file, uid, gid) < 0) {
+        return fail("owner of", log_file, -errno, why, cap); /* it is opened again at SIGHUP */
+    }
     if (change && (setgroups(1, &gid) < 0 || setresgid(gid, gid, gid) < 0)) {
         return fail("group", group != NULL ? group : user, -errno, why, cap);
     }

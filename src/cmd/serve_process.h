@@ -21,7 +21,8 @@ void serve_process_raise_limits(void);
 
 /* Become `user` and `group` (each may be NULL) and give up all capabilities.  0; negative errno
  * with `why`. */
-MUST_USE int serve_process_drop(const char *user, const char *group, char *why, size_t cap);
+MUST_USE int serve_process_drop(const char *user, const char *group, const char *log_file,
+                                char *why, size_t cap);
 
 /* Write our number to `path`.  0 or negative errno. */
 MUST_USE int serve_process_pidfile(const char *path);

@@ -23,17 +23,15 @@ static const char *method_name(uint16_t method)
     }
 }
 
-/* 401 without a name and 438 are how authentication goes; 300 is what was asked for. */
+/* What anybody may have sent in anybody's name is for debugging only: it must neither fill the log
+ * nor let fail2ban close out the one whose address was borrowed.  438 is how authentication goes;
+ * 300 is what was asked for. */
 static enum log_level refusal_level(const struct turn_event *event)
 {
-    if (event->code == STUN_TRY_ALTERNATE) {
-        return LOG_INFO;
-    }
-    if (event->code == STUN_STALE_NONCE ||
-        (event->code == STUN_UNAUTHENTICATED && event->user.n == 0)) {
+    if (!event->proven || event->code == STUN_STALE_NONCE) {
         return LOG_DEBUG;
     }
-    return LOG_NOTICE;
+    return event->code == STUN_TRY_ALTERNATE ? LOG_INFO : LOG_NOTICE;
 }
 
 enum { WORKER_SHIFT = 48 };

@@ -212,6 +212,7 @@ int turn_authenticate(struct turn_call *call)
     if (nonce == TURN_NONCE_FORGED) {
         return STUN_STALE_NONCE;
     }
+    call->proven = true;
     if (judge_algorithms(req, offered, &algorithm) != STUN_OK) {
         return STUN_BAD_REQUEST;
     }

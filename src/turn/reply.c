@@ -145,6 +145,7 @@ static void tell_refusal(const struct turn_call *call, enum stun_code code)
         .method = call->req->msg.method,
         .code = code,
         .gate = call->gate,
+        .proven = call->proven,
         .client = &call->pkt->remote,
         .server = &call->pkt->local,
         .peer = (call->req->has & HAS_XOR_PEER_ADDRESS) != 0 ? &call->req->peer : NULL,

@@ -91,6 +91,7 @@ static enum turn_verdict serve_request(struct turn_server *s, struct pkt *pkt,
     call.req = req;
     call.now_ms = now_ms;
     call.alloc = NULL;
+    call.proven = false;
     call.integrity = TURN_NO_INTEGRITY;
     call.key = (struct bytes){NULL, 0};
     call.user_key = (struct credential_key){.has_md5 = false}; /* stays so without authentication */

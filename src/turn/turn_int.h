@@ -57,6 +57,7 @@ struct turn_call {
     struct turn_alloc *alloc; /* of the 5-tuple, or NULL */
 
     /* Set by turn_authenticate() when it returns STUN_OK. */
+    bool proven; /* by a NONCE of ours, fresh or stale */
     enum turn_integrity integrity;
     struct bytes key; /* what signs the response */
     struct credential_key user_key;

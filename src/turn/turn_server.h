@@ -67,6 +67,8 @@ struct turn_event {
     uint16_t method;
     enum stun_code code;    /* REFUSED */
     enum gate_verdict gate; /* why a peer was refused, with 403 */
+    bool proven;            /* REFUSED: a NONCE of ours proved that the client receives at its
+                               address; without one anybody may have sent it */
     const struct net_addr *client;
     const struct net_addr *server;
     const struct net_addr *relayed[2]; /* IPv4, IPv6; NULL when absent */

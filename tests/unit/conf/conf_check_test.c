@@ -262,8 +262,8 @@ static void diff__tells_what_changed_and_when_it_counts(void **state)
     assert_int_equal(conf_diff(a, a, count_change, &seen), 0);
     assert_null(seen.last);
     assert_int_equal(conf_diff(a, b, count_change, &seen), 7); /* and use-auth-secret, implied */
-    assert_int_equal(seen.live, 5);
-    assert_int_equal(seen.restart, 2);
+    assert_int_equal(seen.live, 6);
+    assert_int_equal(seen.restart, 1);
     conf_unref(a);
     conf_unref(b);
 }
