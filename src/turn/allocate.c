@@ -185,11 +185,11 @@ static enum stun_code open_both(struct turn_call *call, struct turn_alloc *alloc
     const struct turn_config *config = call->server->config;
     enum stun_code code[2];
 
-    for (uint8_t family = NET_V4; family <= NET_V6; family++) {
+    for (int i = 0; i < 2; i++) {
+        const uint8_t family = i == 0 ? NET_V4 : NET_V6;
         const bool served = family_served(config, family) && !df_impossible(call, family);
-        code[family - 1] =
-            served ? open_relay(call, alloc, family, port) : STUN_FAMILY_NOT_SUPPORTED;
-        alloc->family_code[family - 1] = (uint16_t)code[family - 1];
+        code[i] = served ? open_relay(call, alloc, family, port) : STUN_FAMILY_NOT_SUPPORTED;
+        alloc->family_code[i] = (uint16_t)code[i];
     }
     return code[0] == STUN_OK || code[1] == STUN_OK ? STUN_OK : STUN_INSUFFICIENT_CAPACITY;
 }

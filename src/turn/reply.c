@@ -73,12 +73,13 @@ static void put_allocate(const struct turn_call *call, struct stun_out *out)
 {
     struct turn_alloc *alloc = call->alloc;
 
-    for (uint8_t family = NET_V4; family <= NET_V6; family++) {
+    for (int i = 0; i < 2; i++) {
+        const uint8_t family = i == 0 ? NET_V4 : NET_V6;
         const struct turn_relay *relay = turn_alloc_relay(alloc, family);
         if (relay != NULL) {
             stun_out_xor_addr(out, STUN_XOR_RELAYED_ADDRESS, &relay->relayed);
-        } else if (alloc->family_code[family - 1] != STUN_OK) {
-            stun_out_address_error(out, family, (enum stun_code)alloc->family_code[family - 1]);
+        } else if (alloc->family_code[i] != STUN_OK) {
+            stun_out_address_error(out, family, (enum stun_code)alloc->family_code[i]);
         }
     }
     stun_out_u32(out, STUN_LIFETIME, call->lifetime_s);

@@ -73,6 +73,7 @@ struct turn_call {
 };
 
 /* Count one; single writer, read relaxed by other threads (no lock prefix, no ordering). */
+/* NOLINTNEXTLINE(readability-non-const-parameter): the atomic store writes through it */
 static inline void turn_count(uint64_t *counter, uint64_t n)
 {
     __atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
