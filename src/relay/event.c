@@ -52,12 +52,12 @@ static void log_refusal(unsigned worker, const struct turn_event *event)
     const char *gate = event->gate != GATE_OPEN ? gate_verdict_text(event->gate) : NULL;
     const enum log_level level = refusal_level(event);
 
-    log_event(level, "request.refused", LOG_ADDR("client", event->client),
-              LOG_TEXT("method", method_name(event->method)), LOG_U64("code", event->code),
-              LOG_USER("user", user_of(event)), LOG_ADDR("peer", event->peer),
-              LOG_TEXT("gate", gate), LOG_ADDR("server", event->server),
-              event->session != 0 ? LOG_ID("session", session_of(worker, event)) : LOG_END,
-              LOG_END);
+    /* The order of the first two fields is a promise to fail2ban (docs/reference/log.md). */
+    log_event(
+        level, "request.refused", LOG_ADDR("client", event->client), LOG_U64("code", event->code),
+        LOG_TEXT("method", method_name(event->method)), LOG_USER("user", user_of(event)),
+        LOG_ADDR("peer", event->peer), LOG_TEXT("gate", gate), LOG_ADDR("server", event->server),
+        event->session != 0 ? LOG_ID("session", session_of(worker, event)) : LOG_END, LOG_END);
 }
 
 static void log_life(unsigned worker, const char *what, const struct turn_event *event)
