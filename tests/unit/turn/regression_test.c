@@ -96,12 +96,44 @@ static void anonymous_allocation__has_no_key(void **state)
     assert_memory_equal(&alloc->key, &none, sizeof(none));
 }
 
+/* A session that moves in is judged by the rules of its new place, not of the one it came from. */
+static void unpacked_session__is_judged_here(void **state)
+{
+    static const char *const deny[] = {"198.51.100.1", NULL};
+    static const char *const allow[] = {"198.51.100.2", NULL};
+    struct stage *s = *state;
+    struct stage *there = NULL;
+    uint8_t parcel[4096];
+    struct writer w = writer_over(parcel, sizeof(parcel));
+    void *ports[2] = {&w, NULL};
+    struct turn_relay *relays[2];
+    const struct net_addr denied = world_addr("198.51.100.1:9");
+    const struct net_addr allowed = world_addr("198.51.100.2:9");
+
+    (void)stage_allocate(&s->c);
+    assert_int_equal(client_bind(&s->c, 0x4000, &denied).code, 0);
+    assert_int_equal(client_bind(&s->c, 0x4001, &allowed).code, 0);
+    const struct five_tuple tuple = {s->c.addr, s->w.server_addr[0], 17};
+    assert_int_equal(turn_server_pack(s->w.server, &tuple, s->w.now_ms, &w), 0);
+
+    assert_int_equal(stage_open((void **)&there), 0);
+    assert_int_equal(world_reconfigure(&there->w, allow, deny), 0);
+    assert_int_equal(turn_server_unpack(there->w.server, (struct bytes){parcel, w.len},
+                                        &there->w.server_addr, ports, relays, there->w.now_ms),
+                     0);
+    assert_int_equal(client_channel(&there->c, 0x4000, "x", 1), TURN_DROP);
+    assert_int_equal(client_channel(&there->c, 0x4001, "x", 1), TURN_TO_PEER);
+    assert_int_equal(turn_server_forget(there->w.server, &tuple), 0);
+    assert_int_equal(stage_close((void **)&there), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         STAGE_TEST(channel_bind__conflict_before_capacity),
         STAGE_TEST(reservation__of_ipv6_with_dont_fragment),
         STAGE_TEST(nonce__of_another_address_and_another_offer),
+        STAGE_TEST(unpacked_session__is_judged_here),
         STAGE_TEST(anonymous_allocation__has_no_key),
     };
     return cmocka_run_group_tests_name("regression", tests, NULL, NULL);
