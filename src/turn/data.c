@@ -40,11 +40,14 @@ static inline enum drop over_limit(struct turn_server *s, struct turn_alloc *all
 {
     struct bucket *bucket = way == TO_PEER ? &alloc->to_peer : &alloc->to_client;
 
-    if (s->config->max_bps != 0 && !bucket_take(bucket, s->config->max_bps, bytes, now_ms)) {
-        return DROP_BANDWIDTH;
-    }
     if (s->config->limit_capacity && !capacity_take(s, way, bytes, now_ms)) {
         return DROP_CAPACITY;
+    }
+    if (s->config->max_bps != 0 && !bucket_take(bucket, s->config->max_bps, bytes, now_ms)) {
+        if (s->config->limit_capacity) {
+            s->lease[way] += bytes; /* it is not relayed: the server's share is left */
+        }
+        return DROP_BANDWIDTH;
     }
     return DROP_COUNT;
 }
