@@ -50,7 +50,9 @@ uint64_t hash_bytes(const struct hash_key *key, const void *p, size_t n)
         sip_word(&s, word);
     }
     word = 0;
-    memcpy(&word, at, left);
+    if (left > 0) { /* NULL with no bytes is legal here, not in memcpy */
+        memcpy(&word, at, left);
+    }
     sip_word(&s, word | (uint64_t)n << 56);
     s.v2 ^= 0xff;
     sip_round(&s);

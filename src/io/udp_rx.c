@@ -107,7 +107,10 @@ uint32_t udp_rx(struct udp_batch *b, struct udp_port *port, uint32_t max, struct
         }
     }
     if (n < 0) {
-        stats_add(&b->count.rx_errors, 1); /* pending errors only: the packets come next time */
+        /* An error that stays must not keep the port ready for ever.  Nothing is lost: errors that
+         * come one after another wake the worker again each, and it finds the packets then. */
+        port->readable = errno == EINTR;
+        stats_add(&b->count.rx_errors, 1);
         return 0;
     }
     if ((uint32_t)n < want) {

@@ -114,13 +114,15 @@ static uint32_t send_failed(struct udp_batch *b, const struct udp_port *port, ui
         return 1;
     }
     /* An error that an earlier packet met is handed to the next call (socket(7), IP_RECVERR): it
-     * says nothing about this packet. */
-    if (port->errors && !*retried) {
+     * says nothing about this packet.  But a packet with DF that is too big is so every time, and
+     * each time an error is queued for the client. */
+    const bool too_big = why == EMSGSIZE && b->tx_pkt[first]->df;
+    if (port->errors && !*retried && !too_big) {
         *retried = true;
         return 0;
     }
     stats_add(&b->count.tx_errors, 1);
-    if (why == EMSGSIZE && b->tx_pkt[first]->df) {
+    if (too_big) {
         b->too_big(b->arg, b->tx_pkt[first]);
     }
     return 1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tells that the addresses of this host have changed.
+/* Tells that the addresses of this host, or the links that carry them, may have changed.
  *
  * Owner   the relay server.  Thread  control. */
 #pragma once

@@ -94,6 +94,36 @@ static void resolve_plain(struct external_map *map, const struct conf *conf,
     }
 }
 
+/* One public address stands for one local address: with two, each port of it would have two owners,
+ * and a peer behind it could be reached on the first only.  So no more than one relay-ip of a
+ * family may be without a pair of its own.  (Without relay-ip the relay addresses follow the
+ * clients, who as a rule all reach the one address that the NAT forwards to.) */
+static int check_plain(const struct external_map *map, const struct conf *conf, uint8_t family,
+                       char *why, size_t cap)
+{
+    bool found = false;
+    struct net_ip first = {{0}};
+    struct net_ip ip;
+
+    for (size_t i = 0; i < conf->relay_ip.count; i++) {
+        const struct conf_text *item = &conf->relay_ip.items[i];
+        if (net_ip_parse(item->text, &ip) < 0 || net_ip_is_v4(&ip) != (family == NET_V4) ||
+            public_of(map, &ip) != NULL || (found && net_ip_equal(&ip, &first))) {
+            continue;
+        }
+        if (found) {
+            (void)snprintf(why, cap,
+                           "%s:%u: external-ip without a local address cannot stand for a second "
+                           "relay-ip (%s): write an external-ip=public/local pair for each",
+                           item->file, item->line, item->text);
+            return -EINVAL;
+        }
+        found = true;
+        first = ip;
+    }
+    return 0;
+}
+
 int external_map_new(const struct conf *conf, const struct interfaces *own,
                      struct external_map **out, char *why, size_t cap)
 {
@@ -103,7 +133,10 @@ int external_map_new(const struct conf *conf, const struct interfaces *own,
     }
     map->port_min = (uint16_t)conf->min_port;
     map->port_max = (uint16_t)conf->max_port;
-    const int err = read_options(map, conf, why, cap);
+    int err = read_options(map, conf, why, cap);
+    for (uint8_t family = NET_V4; err == 0 && family <= NET_V6; family++) {
+        err = map->plain[family - 1] ? check_plain(map, conf, family, why, cap) : 0;
+    }
     if (err < 0) {
         free(map);
         return err;

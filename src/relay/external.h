@@ -5,6 +5,9 @@
  * packet needs no way through the NAT (most turn none round): it goes to the private address at
  * once, and is shown as coming from the public one.
  *
+ * A public address without a pair stands for one relay-ip of its family; for all addresses of an
+ * interface when there is no relay-ip, though packets that turn round here then go to the first.
+ *
  * Owner   the relay server; immutable.  Thread  any number may ask. */
 #pragma once
 

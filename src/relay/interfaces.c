@@ -16,7 +16,7 @@ static bool ip_loopback(const struct net_ip *ip)
     return net_ip_is_v4(ip) ? net_ip_v4_bytes(ip)[0] == 127 : memcmp(ip->b, one, 16) == 0;
 }
 
-static bool ip_link_local(const struct net_ip *ip)
+bool interfaces_link_local(const struct net_ip *ip)
 {
     const uint8_t *v4 = net_ip_v4_bytes(ip);
 
@@ -40,7 +40,7 @@ static bool entry_address(const struct ifaddrs *entry, struct net_addr *out)
 {
     struct sockaddr_storage ss = {.ss_family = AF_UNSPEC};
 
-    if (entry->ifa_addr == NULL || (entry->ifa_flags & IFF_UP) == 0) {
+    if (entry->ifa_addr == NULL) {
         return false;
     }
     if (entry->ifa_addr->sa_family == AF_INET) {
@@ -83,7 +83,8 @@ int interfaces_read(struct interfaces *out)
                 .ip = addr.ip,
                 .index = if_nametoindex(entry->ifa_name),
                 .loopback = ip_loopback(&addr.ip),
-                .link_local = ip_link_local(&addr.ip),
+                .link_local = interfaces_link_local(&addr.ip),
+                .down = (entry->ifa_flags & IFF_UP) == 0,
             };
         }
     }
@@ -113,6 +114,18 @@ bool interfaces_have(const struct interfaces *list, const struct net_ip *ip)
     return find(list, ip) != NULL;
 }
 
+bool interfaces_same(const struct interfaces *a, const struct interfaces *b)
+{
+    bool same = a->count == b->count;
+
+    for (size_t i = 0; same && i < a->count; i++) {
+        const struct interface_address *x = &a->items[i];
+        const struct interface_address *y = &b->items[i];
+        same = net_ip_equal(&x->ip, &y->ip) && x->index == y->index && x->down == y->down;
+    }
+    return same;
+}
+
 bool interfaces_best(const struct interfaces *list, const struct net_ip *near, uint8_t family,
                      struct net_ip *out)
 {
@@ -123,7 +136,7 @@ bool interfaces_best(const struct interfaces *list, const struct net_ip *near, u
     for (size_t i = 0; i < list->count; i++) {
         const struct interface_address *item = &list->items[i];
         const bool same_family = net_ip_is_v4(&item->ip) == (family == NET_V4);
-        if (!same_family || item->link_local || item->loopback != loopback) {
+        if (!same_family || item->down || item->link_local || item->loopback != loopback) {
             continue;
         }
         const int score = 1 + (interfaces_private(&item->ip) ? 0 : 4) +

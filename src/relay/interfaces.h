@@ -17,6 +17,7 @@ struct interface_address {
     uint32_t index; /* of the interface */
     bool loopback;
     bool link_local;
+    bool down; /* its interface is: nothing can be bound to it now, yet it is ours */
 };
 
 struct interfaces {
@@ -24,19 +25,25 @@ struct interfaces {
     struct interface_address *items;
 };
 
-/* Read the addresses of all interfaces that are up.  0; negative errno, `*out` empty then. */
+/* Read the addresses of all interfaces, up or down.  0; negative errno, `*out` empty then. */
 MUST_USE int interfaces_read(struct interfaces *out);
 void interfaces_fini(struct interfaces *list);
 
 /* True when `ip` is one of them. */
 bool interfaces_have(const struct interfaces *list, const struct net_ip *ip);
 
+/* True when both tell the same in the same order. */
+bool interfaces_same(const struct interfaces *a, const struct interfaces *b);
+
 /* The address of `family` from which peers are best reached for clients that use the address
  * `near`: a loopback address only when `near` is one; else a public address before a private one,
- * and one of the same interface before one of another.  `near` may be NULL.  False when there is
- * none. */
+ * and one of the same interface before one of another; never one of an interface that is down.
+ * `near` may be NULL.  False when there is none. */
 bool interfaces_best(const struct interfaces *list, const struct net_ip *near, uint8_t family,
                      struct net_ip *out);
+
+/* 169.254.0.0/16 and fe80::/10. */
+bool interfaces_link_local(const struct net_ip *ip);
 
 /* RFC 1918, 100.64.0.0/10 and fc00::/7. */
 bool interfaces_private(const struct net_ip *ip);

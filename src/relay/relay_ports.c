@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/list.h"
@@ -42,6 +43,9 @@ struct relay_ports {
     struct table by_token;
     struct list by_age;
     struct interfaces own;
+    size_t extra;       /* relay addresses of clients that are no address of an interface */
+    uint64_t sockets;   /* open now */
+    uint64_t budget;    /* of sockets: the rest of the descriptors is for the server itself */
     size_t given_count; /* relay-ip; else relay addresses follow the clients */
     struct net_ip *given;
 };
@@ -70,6 +74,19 @@ static int probe_ip(const struct net_ip *ip)
         udp_close(&port);
     }
     return err;
+}
+
+/* Sockets that may be open at once.  Files, databases and the list of our own addresses need a
+ * descriptor now and then, however many clients there are. */
+static uint64_t socket_budget(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return UINT64_MAX;
+    }
+    const uint64_t quarter = limit.rlim_cur / 4;
+    return limit.rlim_cur - (quarter < RELAY_PORTS_SPARE_FDS ? quarter : RELAY_PORTS_SPARE_FDS);
 }
 
 static int read_given(struct relay_ports *ports, const struct conf *conf, char *why, size_t cap)
@@ -134,6 +151,7 @@ int relay_ports_new(const struct conf *conf, const struct interfaces *own, struc
     }
     (void)pthread_mutex_init(&ports->lock, NULL);
     list_init(&ports->by_age);
+    ports->budget = socket_budget();
     int err = make_parts(ports, conf, own);
     if (err == 0) {
         err = read_given(ports, conf, why, cap);
@@ -144,6 +162,20 @@ int relay_ports_new(const struct conf *conf, const struct interfaces *own, struc
     }
     *out = ports;
     return 0;
+}
+
+void relay_ports_spare(struct relay_ports *ports, size_t count)
+{
+    if (ports->budget != UINT64_MAX) {
+        ports->budget -= ports->budget < count ? ports->budget : count;
+    }
+}
+
+/* A socket is closed, or was never opened: its port rests.  The lock is held. */
+static void give(struct relay_ports *ports, const struct net_addr *addr, uint64_t now_ms)
+{
+    port_pool_give(ports->pool, addr, now_ms);
+    ports->sockets--;
 }
 
 /* --- reservations; the lock is held -------------------------------------------------------------
@@ -164,7 +196,7 @@ static void reservations_sweep(struct relay_ports *ports, uint64_t now_ms)
             return;
         }
         (void)close(r->fd);
-        port_pool_give(ports->pool, &r->addr, now_ms);
+        give(ports, &r->addr, now_ms);
         reservation_forget(ports, r);
     }
 }
@@ -243,9 +275,57 @@ static int redeem(struct relay_ports *ports, uint64_t token, uint64_t now_ms, st
 /* --- choice ------------------------------------------------------------------------------------
  */
 
-/* Take a port as `want` says; the lock is held. */
-static int take(struct relay_ports *ports, const struct turn_relay_want *want, uint64_t now_ms,
-                struct net_addr *out)
+static bool ip_serves(const struct net_ip *ip, uint8_t family)
+{
+    return net_ip_is_v4(ip) == (family == NET_V4);
+}
+
+/* Take a port on one of the addresses given.  `gone` counts those that turned out not to be there
+ * for this allocation: each further try begins with another one. */
+static int take_given(struct relay_ports *ports, uint8_t family, enum port_want kind, size_t gone,
+                      uint64_t now_ms, struct net_addr *out)
+{
+    int err = -ENOSPC;
+
+    if (gone == 0) {
+        return port_pool_take(ports->pool, NULL, family, kind, now_ms, out);
+    }
+    for (size_t i = 0; err < 0 && i < ports->given_count; i++) {
+        const struct net_ip *ip = &ports->given[(gone + i) % ports->given_count];
+        if (ip_serves(ip, family)) {
+            err = port_pool_take(ports->pool, ip, family, kind, now_ms, out);
+        }
+    }
+    return err;
+}
+
+/* The first client of `ip` has come.  Its ports take some 400 KiB for good, and whole networks may
+ * be routed to this host (127.0.0.0/8 is): only addresses of interfaces are as many as it takes. */
+static int add_address(struct relay_ports *ports, const struct net_ip *ip)
+{
+    const bool extra = !interfaces_have(&ports->own, ip);
+
+    if (extra && ports->extra >= RELAY_PORTS_EXTRA_ADDRESSES) {
+        return -ENOSPC;
+    }
+    const int err = port_pool_add(ports->pool, ip);
+    if (err < 0) {
+        return -ENOSPC;
+    }
+    ports->extra += extra ? 1 : 0;
+    return 0;
+}
+
+/* A link-local address serves nobody beyond its link, and cannot be bound without its scope. */
+static bool relays_elsewhere(const struct turn_relay_want *want)
+{
+    return want->server.family != want->family ||
+           (want->family == NET_V6 && interfaces_link_local(&want->server.ip));
+}
+
+/* Choose a port as `want` says; the lock is held. */
+static int choose(struct relay_ports *ports, const struct turn_relay_want *want, size_t gone,
+                  uint64_t now_ms, struct net_addr *out)
 {
     static const enum port_want kinds[] = {
         [TURN_PORT_ANY] = PORT_ANY,
@@ -256,17 +336,32 @@ static int take(struct relay_ports *ports, const struct turn_relay_want *want, u
     struct net_ip ip = want->server.ip;
 
     if (ports->given_count > 0) {
-        return port_pool_take(ports->pool, NULL, want->family, kind, now_ms, out);
+        return take_given(ports, want->family, kind, gone, now_ms, out);
     }
     /* The address that the client reached; for the other family the one that fits it best. */
-    if (want->server.family != want->family &&
+    if (relays_elsewhere(want) &&
         !interfaces_best(&ports->own, &want->server.ip, want->family, &ip)) {
         return -ENOENT;
     }
     int err = port_pool_take(ports->pool, &ip, want->family, kind, now_ms, out);
-    if (err == -ENOENT && port_pool_add(ports->pool, &ip) == 0) { /* its first client */
-        err = port_pool_take(ports->pool, &ip, want->family, kind, now_ms, out);
+    if (err == -ENOENT) {
+        err = add_address(ports, &ip);
+        err = err == 0 ? port_pool_take(ports->pool, &ip, want->family, kind, now_ms, out) : err;
     }
+    return err;
+}
+
+/* Take a port, or a pair, for sockets that the budget allows; the lock is held. */
+static int take(struct relay_ports *ports, const struct turn_relay_want *want, size_t gone,
+                uint64_t now_ms, struct net_addr *out)
+{
+    const uint64_t count = want->want == TURN_PORT_EVEN_RESERVE ? 2 : 1;
+
+    if (ports->sockets + count > ports->budget) {
+        return -ENOSPC;
+    }
+    const int err = choose(ports, want, gone, now_ms, out);
+    ports->sockets += err == 0 ? count : 0;
     return err;
 }
 
@@ -293,14 +388,15 @@ static int open_taken(const struct net_addr *addr, bool pair, bool ask_tos, stru
     return err;
 }
 
-static void give(struct relay_ports *ports, const struct net_addr *addr, bool pair, uint64_t now_ms)
+static void give_taken(struct relay_ports *ports, const struct net_addr *addr, bool pair,
+                       uint64_t now_ms)
 {
     struct net_addr next = *addr;
 
-    port_pool_give(ports->pool, addr, now_ms);
+    give(ports, addr, now_ms);
     if (pair) {
         next.port++;
-        port_pool_give(ports->pool, &next, now_ms);
+        give(ports, &next, now_ms);
     }
 }
 
@@ -311,7 +407,7 @@ static int keep_next(struct relay_ports *ports, const struct turn_relay_want *wa
     (void)pthread_mutex_lock(&ports->lock);
     const int err = reservation_keep(ports, want, &next->local, next->fd, now_ms);
     if (err < 0) {
-        give(ports, &out->local, true, now_ms);
+        give_taken(ports, &out->local, true, now_ms);
     }
     (void)pthread_mutex_unlock(&ports->lock);
     if (err < 0) {
@@ -321,10 +417,19 @@ static int keep_next(struct relay_ports *ports, const struct turn_relay_want *wa
     return err;
 }
 
+/* May the next port be better?  A foreign program has this one (or may: EACCES), or the address has
+ * left this host and there are others. */
+static bool worth_a_try(const struct relay_ports *ports, int err)
+{
+    return err == -EADDRINUSE || err == -EACCES ||
+           (err == -EADDRNOTAVAIL && ports->given_count > 1);
+}
+
 int relay_ports_open(struct relay_ports *ports, const struct turn_relay_want *want, bool ask_tos,
                      uint64_t now_ms, struct udp_port *out)
 {
     const bool pair = want->want == TURN_PORT_EVEN_RESERVE;
+    size_t gone = 0;
 
     if (want->want == TURN_PORT_RESERVED) {
         return redeem(ports, want->token, now_ms, out);
@@ -335,7 +440,7 @@ int relay_ports_open(struct relay_ports *ports, const struct turn_relay_want *wa
 
         (void)pthread_mutex_lock(&ports->lock);
         reservations_sweep(ports, now_ms);
-        int err = take(ports, want, now_ms, &addr);
+        int err = take(ports, want, gone, now_ms, &addr);
         (void)pthread_mutex_unlock(&ports->lock);
         if (err < 0) {
             return err == -ENOENT ? -EAFNOSUPPORT : -ENOSPC;
@@ -344,11 +449,12 @@ int relay_ports_open(struct relay_ports *ports, const struct turn_relay_want *wa
         if (err == 0) {
             return pair ? keep_next(ports, want, &next, out, now_ms) : 0;
         }
-        /* A foreign program has the port (or may: EACCES): given back, it rests a while. */
+        /* Given back, the port rests a while. */
         (void)pthread_mutex_lock(&ports->lock);
-        give(ports, &addr, pair, now_ms);
+        give_taken(ports, &addr, pair, now_ms);
         (void)pthread_mutex_unlock(&ports->lock);
-        if (err != -EADDRINUSE && err != -EACCES) {
+        gone += err == -EADDRNOTAVAIL ? 1 : 0;
+        if (!worth_a_try(ports, err)) {
             return -ENOSPC;
         }
     }
@@ -359,7 +465,7 @@ void relay_ports_close(struct relay_ports *ports, struct udp_port *port, uint64_
 {
     udp_close(port);
     (void)pthread_mutex_lock(&ports->lock);
-    port_pool_give(ports->pool, &port->local, now_ms);
+    give(ports, &port->local, now_ms);
     (void)pthread_mutex_unlock(&ports->lock);
 }
 
@@ -378,11 +484,6 @@ int relay_ports_refresh(struct relay_ports *ports, const struct interfaces *own)
     return 0;
 }
 
-static bool ip_serves(const struct net_ip *ip, uint8_t family)
-{
-    return net_ip_is_v4(ip) == (family == NET_V4);
-}
-
 bool relay_ports_serve(struct relay_ports *ports, uint8_t family)
 {
     bool found = false;
@@ -395,8 +496,8 @@ bool relay_ports_serve(struct relay_ports *ports, uint8_t family)
     }
     (void)pthread_mutex_lock(&ports->lock);
     for (size_t i = 0; i < ports->own.count; i++) {
-        found = found ||
-                (!ports->own.items[i].link_local && ip_serves(&ports->own.items[i].ip, family));
+        const struct interface_address *item = &ports->own.items[i];
+        found = found || (!item->link_local && !item->down && ip_serves(&item->ip, family));
     }
     (void)pthread_mutex_unlock(&ports->lock);
     return found;

@@ -22,6 +22,8 @@ struct udp_port;
 enum {
     RELAY_PORTS_RESERVATION_MS = 60 * 1000, /* RFC 8656 section 7.2 asks for 30 s at least */
     RELAY_PORTS_RESERVATIONS = 4096,
+    RELAY_PORTS_SPARE_FDS = 256,      /* descriptors that are never relay sockets */
+    RELAY_PORTS_EXTRA_ADDRESSES = 64, /* that clients may reach though no interface has them */
 };
 
 /* 0 with `*out`; -ENOMEM; -EINVAL, -EADDRNOTAVAIL, ... with `why`: a relay-ip cannot be used. */
@@ -30,6 +32,9 @@ MUST_USE int relay_ports_new(const struct conf *conf, const struct interfaces *o
 
 /* Close what is reserved and release all; every relay socket must be closed. */
 void relay_ports_free(struct relay_ports *ports);
+
+/* `count` descriptors more are needed by others: so many sockets fewer are opened.  At start. */
+void relay_ports_spare(struct relay_ports *ports, size_t count);
 
 /* Open the socket that `want` asks for; `ask_tos` as in udp_open().
  * Returns 0 with `*out`; -EAFNOSUPPORT no address of that family; -ENOSPC no port, socket or room

@@ -28,7 +28,13 @@
 #include "relay/worker.h"
 #include "turn/quota.h"
 
-enum { DEFAULT_ALLOCATIONS = 200000 };
+enum { DEFAULT_ALLOCATIONS = 200000, WORKER_FDS = 8 };
+
+/* Something around us that the settings follow.  What fails is tried again at each tick. */
+struct follow {
+    bool stale; /* it may have changed since the settings were made */
+    bool told;  /* that following it fails: once is enough */
+};
 
 struct relay_server {
     struct conf *start; /* what the server was started with: RESTART options hold from here */
@@ -50,7 +56,10 @@ struct relay_server {
     uint32_t max_allocations;
     int watch_fd;
     bool draining;
-    struct auth_abilities abilities; /* those that the settings in force were made for */
+    struct auth_abilities made_for;  /* what the settings that were made last offer */
+    struct auth_abilities abilities; /* what those in force offer */
+    struct follow addresses;
+    struct follow users;
     uint8_t nonce_key[TURN_NONCE_KEY_LEN];
 };
 
@@ -103,6 +112,7 @@ static int make_nonce_key(struct relay_server *s)
 
 static int open_parts(struct relay_server *s, char *why, size_t cap)
 {
+    s->watch_fd = address_watch_open(); /* first: what changes from now on is told */
     int err = interfaces_read(&s->own);
     if (err < 0) {
         (void)snprintf(why, cap, "cannot read the addresses of this host: %s", strerror(-err));
@@ -115,12 +125,12 @@ static int open_parts(struct relay_server *s, char *why, size_t cap)
     if (err < 0) {
         return err;
     }
+    relay_ports_spare(s->ports, s->listener_count + (size_t)s->worker_count * WORKER_FDS);
     s->quota = quota_new(s->conf->user_quota, quota_limit(s, s->conf), s->max_allocations);
     s->workers = mem_new(s->worker_count, sizeof(struct worker *));
     if (s->quota == NULL || s->workers == NULL) {
         return -ENOMEM;
     }
-    s->watch_fd = address_watch_open();
     return 0;
 }
 
@@ -153,14 +163,14 @@ int relay_server_open(struct conf *conf, struct relay_server **out, char *why, s
 static int make_settings(struct relay_server *s, const struct conf *conf, bool draining,
                          struct settings **out, char *why, size_t cap)
 {
-    s->abilities = auth_service_abilities(s->auth);
+    s->made_for = auth_service_abilities(s->auth);
     const struct settings_input in = {
         .conf = conf,
         .start = s->start,
         .own = &s->own,
         .external = s->external,
         .listeners = &s->plan,
-        .abilities = s->abilities,
+        .abilities = s->made_for,
         .nonce_key = s->nonce_key,
         .relay_family = {relay_ports_serve(s->ports, NET_V4), relay_ports_serve(s->ports, NET_V6)},
         .draining = draining,
@@ -224,6 +234,7 @@ int relay_server_run(struct relay_server *s, char *why, size_t cap)
     if (err < 0) {
         return err;
     }
+    s->abilities = s->made_for;
     s->env = (struct worker_env){
         .ports = s->ports,
         .external = s->external,
@@ -296,6 +307,7 @@ static void install(struct relay_server *s, struct settings *settings)
     (void)sem_destroy(&done);
     settings_free(s->settings);
     s->settings = settings;
+    s->abilities = s->made_for;
 }
 
 int relay_server_reload(struct relay_server *s, struct conf *conf, char *why, size_t cap)
@@ -348,28 +360,27 @@ int relay_server_fd(const struct relay_server *s)
     return s->watch_fd;
 }
 
-static bool same_addresses(const struct interfaces *a, const struct interfaces *b)
+static void follow_failed(struct follow *follow, const char *what, const char *why)
 {
-    bool same = a->count == b->count;
-
-    for (size_t i = 0; same && i < a->count; i++) {
-        same = interfaces_have(b, &a->items[i].ip);
+    if (!follow->told) {
+        log_event(LOG_ERROR, "settings.not_renewed", LOG_TEXT("because", what),
+                  LOG_TEXT("why", why), LOG_TEXT("effect", "the old ones hold; tried on"), LOG_END);
     }
-    return same;
+    follow->told = true;
 }
 
 /* Make the settings anew from what has changed around us.  False, and logged, when that fails. */
-static bool renew_settings(struct relay_server *s, const char *what)
+static bool renew_settings(struct relay_server *s, struct follow *follow, const char *what)
 {
     char why[256] = "out of memory";
     struct settings *settings;
 
     if (make_settings(s, s->conf, s->draining, &settings, why, sizeof(why)) < 0) {
-        log_event(LOG_ERROR, "settings.not_renewed", LOG_TEXT("because", what),
-                  LOG_TEXT("why", why), LOG_END);
+        follow_failed(follow, what, why);
         return false;
     }
     install(s, settings);
+    *follow = (struct follow){.stale = false};
     return true;
 }
 
@@ -384,7 +395,7 @@ static void follow_abilities(struct relay_server *s)
         now.userhash == was->userhash) {
         return;
     }
-    if (renew_settings(s, "the users have changed")) {
+    if (renew_settings(s, &s->users, "the users have changed")) {
         log_event(LOG_NOTICE, "credentials.offer_changed", LOG_U64("sha256", now.sha256),
                   LOG_U64("userhash", now.userhash), LOG_END);
     }
@@ -393,26 +404,39 @@ static void follow_abilities(struct relay_server *s)
 /* The gate closes our own addresses, whichever they are now. */
 static void follow_addresses(struct relay_server *s)
 {
+    static const char what[] = "the addresses have changed";
     struct interfaces now;
+    struct interfaces was = s->own;
 
-    if (interfaces_read(&now) < 0) {
+    int err = interfaces_read(&now);
+    err = err == 0 ? relay_ports_refresh(s->ports, &now) : err;
+    if (err < 0) {
+        interfaces_fini(&now);
+        follow_failed(&s->addresses, what, strerror(-err));
         return;
     }
-    if (same_addresses(&now, &s->own) || relay_ports_refresh(s->ports, &now) < 0) {
+    if (interfaces_same(&now, &was)) {
+        interfaces_fini(&now);
+        s->addresses = (struct follow){.stale = false};
+        return;
+    }
+    s->own = now;
+    if (!renew_settings(s, &s->addresses, what)) {
+        s->own = was; /* the next try sees the difference again */
         interfaces_fini(&now);
         return;
     }
-    interfaces_fini(&s->own);
-    s->own = now;
-    if (renew_settings(s, "the addresses have changed")) {
-        log_event(LOG_NOTICE, "addresses.changed", LOG_U64("addresses", s->own.count), LOG_END);
-    }
+    interfaces_fini(&was);
+    log_event(LOG_NOTICE, "addresses.changed", LOG_U64("addresses", s->own.count), LOG_END);
 }
 
 void relay_server_tick(struct relay_server *s)
 {
     relay_ports_sweep(s->ports, clock_now_ms());
     if (address_watch_changed(s->watch_fd)) {
+        s->addresses.stale = true;
+    }
+    if (s->addresses.stale) {
         follow_addresses(s);
     }
     follow_abilities(s);
@@ -466,8 +490,9 @@ void relay_server_describe(const struct relay_server *s, void (*each)(void *arg,
         describe_relay(s, &given[i], each, arg);
     }
     for (size_t i = 0; given_count == 0 && i < s->own.count; i++) {
-        if (!s->own.items[i].loopback && !s->own.items[i].link_local) {
-            describe_relay(s, &s->own.items[i].ip, each, arg);
+        const struct interface_address *item = &s->own.items[i];
+        if (!item->loopback && !item->link_local && !item->down) {
+            describe_relay(s, &item->ip, each, arg);
         }
     }
 }

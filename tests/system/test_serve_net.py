@@ -252,6 +252,7 @@ def test_a_datagram_too_big_for_our_own_cable_is_told(path):
     message = path.client.indication()
     assert message.get(turn.ICMP) == bytes([0, 0, 3, 4]) + struct.pack("!I", 1500)
     assert message.address(turn.XOR_PEER) == PEER
+    assert path.client.permit(PEER).type == turn.CREATE_PERMISSION | turn.SUCCESS  # next: it is told once
     path.client.send(PEER, b"goes on")
     assert path.peer.recv(100) == b"goes on"
 

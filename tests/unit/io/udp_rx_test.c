@@ -217,6 +217,23 @@ static void rx__counts_what_the_kernel_dropped(void **state)
     udp_close(&port);
 }
 
+/* An error that does not go away must not keep the worker busy for ever. */
+static void rx__rests_after_an_error_that_stays(void **state)
+{
+    const struct udp_options options = {.local = pair_addr("127.0.0.1:0")};
+    struct udp_port port;
+    struct pkt *pkt = NULL;
+
+    (void)state;
+    pair_open(&port, &options);
+    udp_close(&port);
+    port.fd = -1; /* EBADF, each time */
+    port.readable = true;
+    assert_int_equal(udp_rx(batch, &port, UDP_BATCH, &pkt), 0);
+    assert_false(port.readable);
+    assert_int_equal(stats_read(&udp_batch_counters(batch)->rx_errors), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -226,6 +243,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(rx__tells_dscp_and_ecn, setup, teardown),
         cmocka_unit_test_setup_teardown(rx__takes_the_largest_datagram, setup, teardown),
         cmocka_unit_test_setup_teardown(rx__counts_what_the_kernel_dropped, setup, teardown),
+        cmocka_unit_test_setup_teardown(rx__rests_after_an_error_that_stays, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

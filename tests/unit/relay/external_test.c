@@ -120,6 +120,28 @@ static void external__refuses_two_plain_of_one_family(void **state)
     conf_unref(conf);
 }
 
+static void external__refuses_plain_for_two_relay_addresses(void **state)
+{
+    char why[300] = "";
+    struct external_map *map = NULL;
+    struct conf *conf =
+        relay_conf(BASE "external-ip=198.51.100.1\nrelay-ip=10.0.0.5\nrelay-ip=fd00::5\n"
+                        "relay-ip=10.0.0.5\nrelay-ip=10.0.0.6\n");
+
+    (void)state;
+    assert_int_equal(external_map_new(conf, &own, &map, why, sizeof(why)), -EINVAL);
+    assert_non_null(strstr(why, "test.conf:9"));
+    assert_non_null(strstr(why, "10.0.0.6"));
+    assert_non_null(strstr(why, "pair"));
+    conf_unref(conf);
+    /* With a pair for one of them, the plain address is the other's. */
+    map = make(BASE "external-ip=198.51.100.1\nexternal-ip=198.51.100.2/10.0.0.6\n"
+                    "relay-ip=10.0.0.5\nrelay-ip=10.0.0.6\n");
+    expect_relayed(map, "10.0.0.5:50001", "198.51.100.1:50001");
+    expect_relayed(map, "10.0.0.6:50001", "198.51.100.2:50001");
+    external_map_free(map);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,6 +149,7 @@ int main(void)
         cmocka_unit_test_setup(external__plain_and_pairs, setup),
         cmocka_unit_test_setup(external__turns_round_at_home, setup),
         cmocka_unit_test_setup(external__refuses_two_plain_of_one_family, setup),
+        cmocka_unit_test_setup(external__refuses_plain_for_two_relay_addresses, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,10 +57,14 @@ static void interfaces__knows_private_networks(void **state)
 static void interfaces__chooses_for_the_other_family(void **state)
 {
     struct interface_address items[] = {
-        {ip("127.0.0.1"), 1, true, false},  {ip("::1"), 1, true, false},
-        {ip("10.0.0.5"), 2, false, false},  {ip("fe80::5"), 2, false, true},
-        {ip("fd00::5"), 2, false, false},   {ip("198.51.100.5"), 3, false, false},
-        {ip("2600:1::5"), 3, false, false}, {ip("2600:2::5"), 4, false, false},
+        {.ip = ip("127.0.0.1"), .index = 1, .loopback = true},
+        {.ip = ip("::1"), .index = 1, .loopback = true},
+        {.ip = ip("10.0.0.5"), .index = 2},
+        {.ip = ip("fe80::5"), .index = 2, .link_local = true},
+        {.ip = ip("fd00::5"), .index = 2},
+        {.ip = ip("198.51.100.5"), .index = 3},
+        {.ip = ip("2600:1::5"), .index = 3},
+        {.ip = ip("2600:2::5"), .index = 4},
     };
     const struct interfaces own = {COUNT_OF(items), items};
     struct net_ip out;
@@ -82,12 +86,36 @@ static void interfaces__chooses_for_the_other_family(void **state)
     assert_false(interfaces_best(&link_local, &items[2].ip, NET_V6, &out));
 }
 
+/* What cannot be bound to now is ours all the same. */
+static void interfaces__that_are_down_are_own_and_never_best(void **state)
+{
+    struct interface_address items[] = {
+        {.ip = ip("198.51.100.5"), .index = 2, .down = true},
+        {.ip = ip("10.0.0.5"), .index = 3},
+    };
+    struct interface_address later[] = {items[0], items[1]};
+    const struct interfaces own = {COUNT_OF(items), items};
+    const struct interfaces now = {COUNT_OF(later), later};
+    struct net_ip out;
+
+    (void)state;
+    assert_true(interfaces_have(&own, &items[0].ip));
+    assert_true(interfaces_best(&own, NULL, NET_V4, &out));
+    assert_true(net_ip_equal(&out, &items[1].ip));
+    assert_true(interfaces_same(&own, &now));
+    later[0].down = false;
+    assert_false(interfaces_same(&own, &now)); /* it came up: that is a change */
+    assert_true(interfaces_best(&now, NULL, NET_V4, &out));
+    assert_true(net_ip_equal(&out, &items[0].ip));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(interfaces__reads_this_host),
         cmocka_unit_test(interfaces__knows_private_networks),
         cmocka_unit_test(interfaces__chooses_for_the_other_family),
+        cmocka_unit_test(interfaces__that_are_down_are_own_and_never_best),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,6 +57,7 @@ static struct turn_relay_want want(enum turn_port_want kind, uint8_t family)
         .server = at("127.0.0.1"),
         .family = family,
         .want = kind,
+        .user = bytes_of("alice"),
     };
 }
 
@@ -250,6 +251,90 @@ static void ports__survive_a_lack_of_descriptors(void **state)
     relay_ports_free(ports);
 }
 
+/* Relay sockets never take the last descriptors: the server needs some for itself. */
+static void ports__leave_descriptors_for_others(void **state)
+{
+    enum { LIMIT = 40, BUDGET = 30, OTHERS = 20 };
+
+    struct udp_port port[BUDGET];
+    struct udp_port more;
+    struct rlimit limit;
+    struct turn_relay_want pair = want(TURN_PORT_EVEN_RESERVE, NET_V4);
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    const struct rlimit low = {.rlim_cur = LIMIT, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    struct relay_ports *ports = make(RANGE(20400, 20499));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    relay_ports_spare(ports, OTHERS);
+    for (int i = 0; i < BUDGET - OTHERS; i++) {
+        assert_int_equal(open_kind(ports, TURN_PORT_ANY, &port[i]), 0);
+    }
+    assert_int_equal(open_kind(ports, TURN_PORT_ANY, &more), -ENOSPC);
+    relay_ports_close(ports, &port[0], now_ms);
+    assert_int_equal(relay_ports_open(ports, &pair, false, now_ms, &more), -ENOSPC); /* two */
+    relay_ports_close(ports, &port[1], now_ms);
+    pair.new_token = 7;
+    assert_int_equal(relay_ports_open(ports, &pair, false, now_ms, &port[0]), 0);
+    assert_int_equal(open_kind(ports, TURN_PORT_ANY, &more), -ENOSPC);
+    now_ms += RELAY_PORTS_RESERVATION_MS; /* what was reserved counts no more */
+    assert_int_equal(open_kind(ports, TURN_PORT_ANY, &port[1]), 0);
+    assert_int_equal(open_kind(ports, TURN_PORT_ANY, &more), -ENOSPC);
+    for (int i = 0; i < BUDGET - OTHERS; i++) {
+        relay_ports_close(ports, &port[i], now_ms);
+    }
+    relay_ports_free(ports);
+}
+
+/* All of 127.0.0.0/8 is this host: clients do not make it keep ports for each address. */
+static void ports__keep_few_addresses_that_no_interface_has(void **state)
+{
+    struct relay_ports *ports = make(RANGE(20500, 20509));
+    struct turn_relay_want w = want(TURN_PORT_ANY, NET_V4);
+    struct udp_port port;
+
+    (void)state;
+    for (int i = 0; i < RELAY_PORTS_EXTRA_ADDRESSES + 10; i++) {
+        const uint8_t raw[4] = {127, 1, 0, (uint8_t)(i + 1)};
+        w.server.ip = net_ip_v4(raw);
+        const int err = relay_ports_open(ports, &w, false, now_ms, &port);
+        assert_int_equal(err, i < RELAY_PORTS_EXTRA_ADDRESSES ? 0 : -ENOSPC);
+        if (err == 0) {
+            relay_ports_close(ports, &port, now_ms);
+        }
+    }
+    assert_int_equal(open_kind(ports, TURN_PORT_ANY, &port), 0); /* an interface's own: always */
+    relay_ports_close(ports, &port, now_ms);
+    relay_ports_free(ports);
+}
+
+/* Who reached us by a link-local address gets one that peers can reach. */
+static void ports__of_link_local_clients_are_on_another_address(void **state)
+{
+    struct interface_address items[] = {
+        {.ip = at("[fe80::53]").ip, .index = 1, .link_local = true},
+        {.ip = at("[::1]").ip, .index = 1}, /* stands for a global one: it can be bound */
+    };
+    const struct interfaces two = {COUNT_OF(items), items};
+    const struct interfaces one = {1, items};
+    struct relay_ports *ports = make(RANGE(20510, 20519));
+    struct turn_relay_want w = want(TURN_PORT_ANY, NET_V6);
+    struct udp_port port;
+
+    (void)state;
+    w.server = at("[fe80::53]");
+    assert_int_equal(relay_ports_refresh(ports, &one), 0);
+    assert_int_equal(relay_ports_open(ports, &w, false, now_ms, &port), -EAFNOSUPPORT);
+    assert_int_equal(relay_ports_refresh(ports, &two), 0);
+    if (interfaces_have(&own, &items[1].ip)) {
+        assert_int_equal(relay_ports_open(ports, &w, false, now_ms, &port), 0);
+        assert_true(net_ip_equal(&port.local.ip, &items[1].ip));
+        relay_ports_close(ports, &port, now_ms);
+    }
+    relay_ports_free(ports);
+}
+
 static void ports__spread_over_what_is_given(void **state)
 {
     struct relay_ports *ports =
@@ -297,6 +382,9 @@ int main(void)
         cmocka_unit_test(ports__end_a_reservation_in_time),
         cmocka_unit_test(ports__redeem_late_but_in_time),
         cmocka_unit_test(ports__survive_a_lack_of_descriptors),
+        cmocka_unit_test(ports__leave_descriptors_for_others),
+        cmocka_unit_test(ports__keep_few_addresses_that_no_interface_has),
+        cmocka_unit_test(ports__of_link_local_clients_are_on_another_address),
         cmocka_unit_test(ports__spread_over_what_is_given),
         cmocka_unit_test(ports__refuse_a_relay_ip_of_another_host),
     };
