@@ -97,9 +97,11 @@ class Server:
         return self.process.returncode
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    s = Server(tmp_path_factory.mktemp("server"))
+@pytest.fixture
+def server(tmp_path):
+    """One for each test: clients leave allocations behind, and a port that the system gives out again would find
+    one of them (437, as RFC 8656 wants it)."""
+    s = Server(tmp_path)
     yield s
     assert s.stop() == 0, s.log.read_text(errors="replace")
 
