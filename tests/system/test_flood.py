@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A million requests without credentials from more than 100,000 endpoints: memory stays flat, and a real
 client is served meanwhile."""
-import json
 import os
 import pathlib
 import subprocess
@@ -28,9 +27,9 @@ pytestmark = [
 
 def client(stand):
     """coturn's client beside its echo peer, both inside the server's namespace."""
-    done = stand.inside(stand.ns["server"], "turnutils_uclient", "-u", "user", "-w", "pass", "-c", "-n", "20",
-                        "-X", "-e", SERVER_CLIENT_SIDE, SERVER_CLIENT_SIDE, timeout=60)
-    return "tot_send_msgs=20, tot_recv_msgs=20" in done.stdout
+    return subprocess.Popen(["ip", "netns", "exec", stand.ns["server"], "turnutils_uclient", "-u", "user", "-w", "pass",
+                             "-c", "-n", "20", "-X", "-e", SERVER_CLIENT_SIDE, SERVER_CLIENT_SIDE],
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 # Proves T-8489-6.3.1-05
@@ -45,17 +44,16 @@ def test_memory_is_flat_under_a_flood(tmp_path):
                 # The tables have a fixed size but fill as they are first used: warm them.
                 warm = stand.load(LOAD, "flood", [], cpu=None, count=200_000)
                 before = resident_kib(pid)
-                flood = subprocess.Popen(stand.load_command(LOAD, "flood", [], cpu=None, count=COUNT),
-                                         stdout=subprocess.PIPE, text=True)
-                served = client(stand)
-                assert flood.poll() is None, "the flood ended before the client did"
-                result = json.loads(flood.communicate(timeout=120)[0])
+                real = client(stand)
+                floods = [stand.load(LOAD, "flood", [], cpu=None, count=COUNT)]
+                while real.poll() is None:
+                    floods.append(stand.load(LOAD, "flood", [], cpu=None, count=COUNT))
+                output = real.communicate()[0]
                 after = resident_kib(pid)
             finally:
                 peer.terminate()
                 peer.wait()
-    print(f"warm {warm}; flood {result}; resident {before} KiB before, {after} KiB after")
-    assert served
-    assert result["sent"] == COUNT
-    assert result["answered"] > COUNT // 4
+    print(f"warm {warm}; floods {floods}; resident {before} KiB before, {after} KiB after")
+    assert "tot_send_msgs=20, tot_recv_msgs=20" in output, output
+    assert all(flood["sent"] == COUNT and flood["answered"] > COUNT // 4 for flood in floods)
     assert abs(after - before) <= LIMIT_KIB
