@@ -35,7 +35,8 @@ def binding_answered(host, port, timeout=0.3):
         s.connect((host, port))
         try:
             s.send(request)
-            return s.recv(2048)[8:20] == request[8:20]
+            answer = s.recv(2048)  # a success: a socket that got port `port` itself hears its own request
+            return answer[:2] == b"\x01\x01" and answer[8:20] == request[8:20]
         except OSError:
             return False
 
