@@ -18,6 +18,22 @@
 /* The values that STUN uses on the wire (RFC 8489 section 14.1). */
 enum net_family { NET_NONE = 0, NET_V4 = 1, NET_V6 = 2 };
 
+/* What carries packets between a client and us: protocol numbers, or numbers of our own from the
+ * range for experiments; never on the wire. */
+enum net_transport {
+    NET_TCP = 6,
+    NET_UDP = 17,
+    NET_PROXIED = 252, /* UDP by way of a balancer that tells whose packet it is */
+    NET_DTLS = 253,
+    NET_TLS = 254,
+};
+
+/* True for transports without message boundaries. */
+static inline bool net_is_stream(uint32_t transport)
+{
+    return transport == NET_TCP || transport == NET_TLS;
+}
+
 /* A 128-bit address, network order. */
 struct net_ip {
     uint8_t b[16];

@@ -25,13 +25,15 @@ static void rules(FILE *out, const char *what, const struct conf_list *list)
 
 static bool serves_relay(const struct conf *conf)
 {
-    return !conf->stun_only && !conf->no_udp_relay;
+    return !conf->stun_only && !(conf->no_udp_relay && conf->no_tcp_relay);
 }
 
 void check_gate_write(const struct conf *conf, FILE *out)
 {
     if (!serves_relay(conf)) {
-        fputs("Peers: none; the server relays nothing (stun-only or no-udp-relay).\n", out);
+        fputs("Peers: none; the server relays nothing (stun-only, or no-udp-relay and "
+              "no-tcp-relay).\n",
+              out);
         return;
     }
     fputs("Peers that clients may reach through the relay:\n", out);

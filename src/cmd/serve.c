@@ -14,9 +14,12 @@
 #include "cmd/serve_signals.h"
 #include "cmd/version.h"
 #include "conf/conf.h"
+#include "conf/conf_listener.h"
 #include "conf/conf_table.h"
+#include "io/file_keeper.h"
 #include "log/log.h"
 #include "relay/control.h"
+#include "relay/tls_conf.h"
 
 enum {
     WHY = 512,
@@ -29,6 +32,7 @@ struct serve {
     char **argv;
     struct conf *conf;
     struct relay_server *server;
+    struct file_keeper *keeper; /* NULL: nothing has to be kept */
     bool owns_pidfile;
     int signal_fd;
     int parent_fd; /* who waits for us to be ready, or -1 */
@@ -46,7 +50,8 @@ static int usage(void)
           "before the environment (STERNA_LISTENING_PORT=3478), and that before the file.\n"
           "\n"
           "Signals: TERM, INT stop; HUP reloads the configuration and opens the log file anew;\n"
-          "USR1 drains: no new allocations, and the end when the last one is gone.\n"
+          "USR1 drains: no new allocations, and the end when the last one is gone; USR2 reads the\n"
+          "certificates anew.\n"
           "\n",
           stdout);
     conf_write_help(stdout);
@@ -163,6 +168,9 @@ static void reload(struct serve *serve)
         return;
     }
     (void)conf_diff(serve->conf, conf, tell_restart, &live);
+    if (!conf_sections_equal(serve->conf, conf, "listener")) {
+        log_event(LOG_WARNING, "reload.needs_restart", LOG_TEXT("option", "[listener]"), LOG_END);
+    }
     log_event(LOG_NOTICE, "reload.done", LOG_U64("options_changed", live), LOG_END);
     conf_unref(serve->conf);
     serve->conf = conf;
@@ -187,6 +195,16 @@ static void drain(struct serve *serve)
     log_event(LOG_NOTICE, "server.draining", LOG_END);
 }
 
+static void renew_certificates(struct serve *serve)
+{
+    char why[WHY];
+
+    if (relay_server_renew_certificates(serve->server, why, sizeof(why)) < 0) {
+        log_event(LOG_ERROR, "certificates.refused", LOG_TEXT("why", why),
+                  LOG_TEXT("effect", "those in use stay as they were"), LOG_END);
+    }
+}
+
 /* True while the server is to go on. */
 static bool handle(struct serve *serve, enum serve_signal signal)
 {
@@ -200,8 +218,7 @@ static bool handle(struct serve *serve, enum serve_signal signal)
         drain(serve);
         break;
     case SERVE_CERTS:
-        log_event(LOG_NOTICE, "certificates.none",
-                  LOG_TEXT("why", "this version serves plain UDP only"), LOG_END);
+        renew_certificates(serve);
         break;
     case SERVE_NONE:
     default:
@@ -270,12 +287,33 @@ static void write_pidfile(struct serve *serve)
     }
 }
 
+enum { KEPT_FILES = 512 };
+
+/* Certificates are renewed when the right to read their keys is long gone: somebody keeps it. */
+static int keep_files(struct serve *serve, char *why, size_t cap)
+{
+    const struct conf *conf = serve->conf;
+    const char *paths[KEPT_FILES];
+
+    if (conf->proc_user == NULL || !conf_serves_secure(conf)) {
+        return 0;
+    }
+    const size_t count = tls_conf_paths(conf, paths, KEPT_FILES);
+    const int err = file_keeper_start(paths, count, &serve->keeper);
+    if (err < 0) {
+        (void)snprintf(why, cap, "cannot start the process that reads renewed certificates: %s",
+                       strerror(-err));
+    }
+    return err;
+}
+
 /* From sockets to threads.  0; negative errno with `why`. */
 static int start(struct serve *serve, char *why, size_t cap)
 {
     const struct conf *conf = serve->conf;
-    int err = relay_server_open(serve->conf, &serve->server, why, cap);
+    int err = keep_files(serve, why, cap);
 
+    err = err == 0 ? relay_server_open(serve->conf, serve->keeper, &serve->server, why, cap) : err;
     if (err < 0) {
         return err;
     }
@@ -315,6 +353,7 @@ static int run(struct serve *serve)
         serve_process_notify("STOPPING=1");
     }
     relay_server_stop(serve->server);
+    file_keeper_stop(serve->keeper);
     if (code == CMD_OK) {
         log_event(LOG_NOTICE, "server.stopped", LOG_END);
     }

@@ -73,7 +73,8 @@ enum conf_opt {
 
 enum conf_source { CONF_FROM_DEFAULT, CONF_FROM_FILE, CONF_FROM_ENV, CONF_FROM_ARGS };
 
-/* [kind "name"] and the lines below it. */
+/* [kind "name"] and the lines below it.  In sections that have an effect (sections.def) keys are
+ * known, in their first spelling, and values good, switches being "on" or "off". */
 struct conf_pair {
     char *key;
     char *value;
@@ -194,6 +195,19 @@ MUST_USE int conf_check(struct conf *conf);
 /* Write findings of `least` severity and above, one a line: "file:3:14: error: text". */
 void conf_findings_write(const struct conf *conf, FILE *out, enum conf_severity least);
 const char *conf_severity_text(enum conf_severity severity);
+
+/* The first section of that kind and name (letters of either case; NULL: any name), or NULL. */
+const struct conf_section *conf_section_find(const struct conf *conf, const char *kind,
+                                             const char *name);
+
+/* The value of a key, the first if it is repeated; NULL when it is not given. */
+const char *conf_section_value(const struct conf_section *section, const char *key);
+
+/* True when the sections of `kind` say the same in both, in the same order. */
+bool conf_sections_equal(const struct conf *a, const struct conf *b, const char *kind);
+
+/* True when a certificate is configured, without which there is no TLS and no DTLS. */
+bool conf_has_certificate(const struct conf *conf);
 
 struct conf_option;
 

@@ -113,3 +113,49 @@ size_t conf_diff(const struct conf *old_conf, const struct conf *new_conf, conf_
     }
     return count;
 }
+
+static bool sections_same(const struct conf_section *a, const struct conf_section *b)
+{
+    if (strcmp(a->name, b->name) != 0 || a->count != b->count) {
+        return false;
+    }
+    for (size_t i = 0; i < a->count; i++) {
+        if (strcmp(a->pairs[i].key, b->pairs[i].key) != 0 ||
+            strcmp(a->pairs[i].value, b->pairs[i].value) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The first section of `kind` from `*at` on, or NULL; `*at` is behind it then. */
+static const struct conf_section *section_next(const struct conf *conf, const char *kind,
+                                               size_t *at)
+{
+    while (*at < conf->section_count) {
+        const struct conf_section *section = &conf->sections[(*at)++];
+
+        if (strcmp(section->kind, kind) == 0) {
+            return section;
+        }
+    }
+    return NULL;
+}
+
+bool conf_sections_equal(const struct conf *a, const struct conf *b, const char *kind)
+{
+    size_t at_a = 0;
+    size_t at_b = 0;
+
+    for (;;) {
+        const struct conf_section *of_a = section_next(a, kind, &at_a);
+        const struct conf_section *of_b = section_next(b, kind, &at_b);
+
+        if (of_a == NULL || of_b == NULL) {
+            return of_a == of_b;
+        }
+        if (!sections_same(of_a, of_b)) {
+            return false;
+        }
+    }
+}

@@ -60,6 +60,23 @@ static void option_write(FILE *out, const struct conf *conf, const struct conf_o
     }
 }
 
+/* Names and values hold no '"' that could end them: see conf_section.c and value_quoted(). */
+static void section_write(FILE *out, const struct conf_section *section)
+{
+    (void)fprintf(out, "\n[%s", section->kind);
+    if (section->name[0] != 0) {
+        (void)fprintf(out, " \"%s\"", section->name);
+    }
+    (void)fputs("]\n", out);
+    for (size_t i = 0; i < section->count; i++) {
+        const struct conf_key *key = conf_key_find(section->kind, bytes_of(section->pairs[i].key));
+
+        if (key != NULL) {
+            line_write(out, &key->option, section->pairs[i].value);
+        }
+    }
+}
+
 void conf_write_effective(const struct conf *conf, FILE *out, bool all)
 {
     for (int i = 0; i < CONF_OPTIONS; i++) {
@@ -68,6 +85,14 @@ void conf_write_effective(const struct conf *conf, FILE *out, bool all)
 
         if (option->status != CONF_REMOVED && (changed || (all && option->status == CONF_ACTIVE))) {
             option_write(out, conf, option);
+        }
+    }
+    for (size_t i = 0; i < conf->section_count; i++) {
+        const struct conf_section_kind *kind =
+            conf_section_kind_find(bytes_of(conf->sections[i].kind));
+
+        if (kind != NULL && kind->active) {
+            section_write(out, &conf->sections[i]);
         }
     }
 }

@@ -46,10 +46,15 @@ static int env_find(struct bytes name, enum conf_opt *out_opt, const struct conf
     return -ENOENT;
 }
 
-static const char *separators(enum conf_type type)
+static const char *separators(const struct conf_option *option)
 {
+    const enum conf_type type = option->type;
+
     if (!conf_type_is_list(type)) {
         return "";
+    }
+    if ((option->attributes & CONF_NAMED) != 0) {
+        return "\n,"; /* a name stands behind a blank */
     }
     return type == CONF_TYPE_list_user || type == CONF_TYPE_list_text ? "\n" : "\n, ";
 }
@@ -58,7 +63,7 @@ static const char *separators(enum conf_type type)
 static void values_give(struct conf *conf, enum conf_opt opt, const struct conf_alias *alias,
                         struct conf_given *given, const char *text)
 {
-    const char *between = separators(conf_options[opt].type);
+    const char *between = separators(&conf_options[opt]);
 
     while (text[0] != 0) {
         const size_t len = strcspn(text, between);

@@ -192,19 +192,15 @@ static void option_line(struct reader *r, struct line *line)
 
 static void section_line(struct reader *r, const struct line *line)
 {
-    const struct conf_alias *alias;
-    enum conf_opt opt;
-    const struct conf_place place = place_at(r, line->value.p);
-
-    if (conf_option_find(line->name, &opt, &alias) == 0) {
-        conf_say(r->conf, CONF_WARNING, &place,
-                 "'%s' stands in a section and is not taken as the option: options come before the "
-                 "first section",
-                 conf_options[opt].name);
+    if (r->section == NULL) { /* below a header that was no good */
+        return;
     }
-    if (r->section != NULL) {
-        conf_section_pair(r->conf, r->section, line->name, line->value, &place);
-    }
+    const struct conf_given given = {
+        .value = line->value,
+        .has_value = line->has_value,
+        .place = place_at(r, line->has_value ? line->value.p : line->name.p),
+    };
+    conf_section_pair(r->conf, r->section, line->name, &given);
 }
 
 static void one_line(struct reader *r, struct bytes raw)
@@ -238,6 +234,7 @@ static void one_line(struct reader *r, struct bytes raw)
     if (line.name.n == 0) {
         conf_say(r->conf, CONF_ERROR, &place, "there is no option name before the '='");
     } else if (r->in_section) {
+        name_semicolon(r, &line);
         section_line(r, &line);
     } else {
         option_line(r, &line);

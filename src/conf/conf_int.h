@@ -64,6 +64,11 @@ char *conf_copy(struct conf *conf, struct bytes text);
 void conf_give(struct conf *conf, enum conf_opt opt, const struct conf_alias *alias,
                const struct conf_given *given);
 
+/* Judge a value of a section's key by `option`, or say why it is no good.  A heap text, with words
+ * in one spelling; NULL when it is no good, or without memory (`no_memory` is set then). */
+char *conf_value_take(struct conf *conf, const struct conf_option *option,
+                      const struct conf_given *given);
+
 /* Append to a list without judging the item. */
 void conf_list_add(struct conf *conf, enum conf_opt opt, struct bytes text,
                    const struct conf_place *place);
@@ -97,8 +102,8 @@ MUST_USE int conf_result(const struct conf *conf, size_t errors_before);
 /* Sections (conf_section.c). */
 struct conf_section *conf_section_begin(struct conf *conf, struct bytes line,
                                         const struct conf_place *place);
-void conf_section_pair(struct conf *conf, struct conf_section *section, struct bytes key,
-                       struct bytes value, const struct conf_place *place);
+void conf_section_pair(struct conf *conf, struct conf_section *section, struct bytes name,
+                       const struct conf_given *given);
 void conf_sections_free(struct conf *conf);
 
 /* Values (conf_value.c): NULL when `text` is good, else what is wrong with it. */
@@ -112,8 +117,11 @@ void conf_settle(struct conf *conf);
 /* True when users of TURN are asked for credentials. */
 bool conf_wants_auth(const struct conf *conf);
 
-/* Judge the whole (conf_judge.c): what the options do together. */
+/* Judge the whole (conf_judge.c): what the options do together; of that, what concerns listeners
+ * and encryption (conf_judge_listen.c), and the sections (conf_judge_section.c). */
 void conf_judge(struct conf *conf);
+void conf_judge_listen(struct conf *conf);
+void conf_judge_sections(struct conf *conf);
 
 /* The domain part of a host name, or NULL: "turn.example.org" gives "example.org". */
 const char *conf_domain_of(const char *host);

@@ -189,20 +189,10 @@ static void nonce_judge(struct conf *conf)
 
 static void service_judge(struct conf *conf)
 {
-    struct conf_place place = conf_place_of(conf, CONF_OPT_no_udp);
+    struct conf_place place = conf_place_of(conf, CONF_OPT_no_stun);
 
-    if (conf->no_udp) {
-        conf_say(conf, CONF_ERROR, &place,
-                 "with no-udp nothing is left to serve: this version serves UDP clients only");
-    }
     if (conf->stun_only && conf->no_stun) {
-        place = conf_place_of(conf, CONF_OPT_no_stun);
         conf_say(conf, CONF_ERROR, &place, "stun-only and no-stun together leave nothing to serve");
-    }
-    if (conf->no_udp_relay && !conf->stun_only) {
-        place = conf_place_of(conf, CONF_OPT_no_udp_relay);
-        conf_say(conf, CONF_WARNING, &place,
-                 "with no-udp-relay every allocation is refused, as this version relays UDP only");
     }
     if (conf->min_port > conf->max_port) {
         place = conf_place_of(conf, conf->is_set[CONF_OPT_max_port] ? CONF_OPT_max_port
@@ -320,5 +310,7 @@ void conf_judge(struct conf *conf)
     relay_ip_judge(conf);
     external_judge(conf);
     peers_judge(conf);
+    conf_judge_listen(conf);
+    conf_judge_sections(conf);
     log_judge(conf);
 }

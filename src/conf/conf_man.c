@@ -80,12 +80,61 @@ static void option_write(FILE *out, const struct conf_option *option)
     (void)fputc('\n', out);
 }
 
+static void key_write(FILE *out, const struct conf_key *key)
+{
+    char text[CONF_CELL];
+
+    (void)fputs(".TP\n.B ", out);
+    troff(out, key->option.name);
+    if (key->alias != NULL) {
+        (void)fputs(" \\fR(", out);
+        troff(out, key->alias);
+        (void)fputc(')', out);
+    }
+    (void)fputc('\n', out);
+    troff(out, key->option.help);
+    (void)fputs("\nValue: ", out);
+    troff(out, conf_prose_value(&key->option, text));
+    (void)fputs(". Default: ", out);
+    troff(out, conf_prose_key_default(key));
+    (void)fprintf(out, ". Takes effect after: %s.\n", conf_prose_reload(&key->option));
+}
+
+static void sections_write(FILE *out)
+{
+    (void)fputs(".SH SECTIONS\n", out);
+    for (size_t i = 0; i < conf_section_kind_count; i++) {
+        const struct conf_section_kind *kind = &conf_section_kinds[i];
+
+        (void)fprintf(out, ".SS [%s \\(dqNAME\\(dq]\n", kind->kind);
+        troff(out, kind->help);
+        (void)fputs(kind->active ? "\n" : "\nIt has no effect in this version.\n", out);
+        for (size_t k = 0; k < conf_key_count; k++) {
+            if (strcmp(conf_keys[k].section, kind->kind) == 0) {
+                key_write(out, &conf_keys[k]);
+            }
+        }
+    }
+}
+
+static void names_write(FILE *out)
+{
+    (void)fputs(".SH OTHER NAMES\n", out);
+    for (size_t i = 0; i < conf_alias_count; i++) {
+        (void)fputs(".TP\n.B ", out);
+        troff(out, conf_aliases[i].name);
+        (void)fprintf(out, "\n%s ", conf_prose_alias(&conf_aliases[i]));
+        troff(out, conf_options[conf_aliases[i].opt].name);
+        (void)fputc('\n', out);
+    }
+}
+
 void conf_write_man_conf(FILE *out)
 {
     const struct conf_group *group = NULL;
 
     (void)fputs(".\\\" SPDX-License-Identifier: Apache-2.0\n"
-                ".\\\" Generated from src/conf/options.def: do not edit.\n"
+                ".\\\" Generated from src/conf/options.def and sections.def: do not edit.\n"
                 ".TH STERNA.CONF 5 \"\" \"sterna\" \"File formats\"\n"
                 ".SH NAME\nsterna.conf, turnserver.conf \\- configuration of sterna\n"
                 ".SH DESCRIPTION\n",
@@ -101,13 +150,7 @@ void conf_write_man_conf(FILE *out)
         }
         option_write(out, &conf_options[i]);
     }
-    (void)fputs(".SH OTHER NAMES\n", out);
-    for (size_t i = 0; i < conf_alias_count; i++) {
-        (void)fputs(".TP\n.B ", out);
-        troff(out, conf_aliases[i].name);
-        (void)fprintf(out, "\n%s ", conf_prose_alias(&conf_aliases[i]));
-        troff(out, conf_options[conf_aliases[i].opt].name);
-        (void)fputc('\n', out);
-    }
+    sections_write(out);
+    names_write(out);
     (void)fputs(".SH SEE ALSO\n.BR sterna (1)\n", out);
 }

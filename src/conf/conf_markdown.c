@@ -78,19 +78,55 @@ static void names_write(FILE *out)
         (void)fprintf(out, "| `%s` | %s `%s` |\n", conf_aliases[i].name,
                       conf_prose_alias(&conf_aliases[i]), conf_options[conf_aliases[i].opt].name);
     }
-    (void)fputs("\n## Sections\n\nNo section has an effect in this version.\n\n"
-                "| section | holds |\n|---|---|\n",
+}
+
+static void key_write(FILE *out, const struct conf_key *key)
+{
+    char text[CONF_CELL];
+
+    (void)fprintf(out, "| `%s`", key->option.name);
+    if (key->alias != NULL) {
+        (void)fprintf(out, ", `%s`", key->alias);
+    }
+    (void)fputs(" | ", out);
+    cell(out, conf_prose_value(&key->option, text));
+    (void)fputs(" | ", out);
+    cell(out, conf_prose_key_default(key));
+    (void)fprintf(out, " | %s | ", conf_prose_reload(&key->option));
+    cell(out, key->option.help);
+    (void)fputs((key->option.attributes & CONF_NEEDED) != 0 ? " Must be given. |\n" : " |\n", out);
+}
+
+static void section_write(FILE *out, const struct conf_section_kind *kind)
+{
+    (void)fprintf(out, "\n### `[%s \"NAME\"]`\n\n", kind->kind);
+    cell(out, kind->help);
+    (void)fputc('\n', out);
+    if (!kind->active) {
+        (void)fputs("It has no effect in this version.\n", out);
+        return;
+    }
+    (void)fputs("\n| key | value | default | takes effect | meaning |\n|---|---|---|---|---|\n",
                 out);
+    for (size_t i = 0; i < conf_key_count; i++) {
+        if (strcmp(conf_keys[i].section, kind->kind) == 0) {
+            key_write(out, &conf_keys[i]);
+        }
+    }
+}
+
+static void sections_write(FILE *out)
+{
+    (void)fputs("\n## Sections\n", out);
     for (size_t i = 0; i < conf_section_kind_count; i++) {
-        (void)fprintf(out, "| `[%s \"NAME\"]` | %s |\n", conf_section_kinds[i].kind,
-                      conf_section_kinds[i].help);
+        section_write(out, &conf_section_kinds[i]);
     }
 }
 
 void conf_write_markdown(FILE *out)
 {
     (void)fputs("<!-- SPDX-License-Identifier: Apache-2.0 -->\n"
-                "<!-- Generated from src/conf/options.def: do not edit. -->\n"
+                "<!-- Generated from src/conf/options.def and sections.def: do not edit. -->\n"
                 "# Options\n\n",
                 out);
     prose_write(out);
@@ -102,4 +138,5 @@ void conf_write_markdown(FILE *out)
                 out);
     options_write(out);
     names_write(out);
+    sections_write(out);
 }

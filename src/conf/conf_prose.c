@@ -29,8 +29,9 @@ const struct conf_prose conf_prose[] = {
                    "user-quota 12\n"
                    "static-auth-secret=\"with # and blanks\"\n"
                    "\n"
-                   "[realm \"example.org\"]\n"
-                   "user-quota = 4\n"},
+                   "[tls \"turn.example.org\"]\n"
+                   "certificate = /etc/ssl/turn.pem\n"
+                   "private-key = /etc/ssl/turn.key\n"},
     {CONF_PARAGRAPH,
      "A comment begins with # at the beginning of a line or behind a blank; within a word # is a "
      "part "
@@ -40,6 +41,26 @@ const struct conf_prose conf_prose[] = {
     {CONF_PARAGRAPH,
      "A name that does not exist is a warning; a value that is no good is an error, and the "
      "server does not start. sterna check-config tells about both, with line and column."},
+    {CONF_PARAGRAPH,
+     "Sections come behind the options: a line in brackets, and below it keys and values, written "
+     "as options are. A key that a section does not have is an error."},
+    {CONF_HEADING, "Listeners"},
+    {CONF_PARAGRAPH,
+     "On each listening-ip, listening-port is opened for UDP and TCP and, when there is a "
+     "certificate, tls-listening-port for TCP and with dtls for UDP. Each of them takes clients "
+     "with and without TLS (over UDP: DTLS), told apart by their first bytes. no-udp, no-tcp, "
+     "no-tls and dtls say which of these are taken; a port that would only take others is not "
+     "opened. aux-server is one more address and port like listening-port. tcp-proxy-port is one "
+     "more port for TCP and TLS behind a balancer. A [listener] section is one more listener, "
+     "whatever those options say, with settings of its own; on an address, port and transport of "
+     "theirs it takes their place."},
+    {CONF_HEADING, "Certificates"},
+    {CONF_PARAGRAPH,
+     "cert, pkey and the options with them are the settings for every server name. A [tls "
+     "\"name\"] section holds them for clients that ask for that name (SNI); a [tls] section "
+     "without a name stands for those options and is written in their place. Without cert and "
+     "[tls] there is no TLS. "
+     "Certificates are read again on reload: connections that have begun keep what they have."},
     {CONF_HEADING, "What follows from other options"},
     {CONF_PARAGRAPH,
      "user implies lt-cred-mech, static-auth-secret implies use-auth-secret; with neither, userdb "
@@ -141,6 +162,11 @@ const char *conf_prose_default(const struct conf_option *option, char out[CONF_C
         break;
     }
     return out;
+}
+
+const char *conf_prose_key_default(const struct conf_key *key)
+{
+    return key->option.text != NULL ? key->option.text : "none";
 }
 
 const char *conf_prose_reload(const struct conf_option *option)

@@ -28,6 +28,9 @@ const char *conf_prose_value(const struct conf_option *option, char out[CONF_CEL
 /* The default in words: "3478", "off", "none"; "on" for a switch that is always on. */
 const char *conf_prose_default(const struct conf_option *option, char out[CONF_CELL]);
 
+/* The default of a section's key in words: "1.2", "none". */
+const char *conf_prose_key_default(const struct conf_key *key);
+
 /* "reload" or "restart": what it takes for a new value to count. */
 const char *conf_prose_reload(const struct conf_option *option);
 

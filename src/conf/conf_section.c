@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* [kind "name"] blocks: kept as they are written, for whoever knows the kind. */
+/* [kind "name"] blocks: their lines are judged by sections.def and kept as texts. */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "conf/conf_int.h"
 
@@ -79,14 +80,14 @@ static void kind_tell(struct conf *conf, struct bytes kind, const struct conf_pl
 {
     const struct conf_shown shown = conf_show(kind);
     const char *nearest = conf_section_nearest(kind);
+    const struct conf_section_kind *known = conf_section_kind_find(kind);
 
-    for (size_t i = 0; i < conf_section_kind_count; i++) {
-        if (strlen(conf_section_kinds[i].kind) == kind.n &&
-            memcmp(conf_section_kinds[i].kind, kind.p, kind.n) == 0) {
+    if (known != NULL) {
+        if (!known->active) {
             conf_say(conf, CONF_WARNING, place, "sections [%s] have no effect in this version",
                      shown.text);
-            return;
         }
+        return;
     }
     conf_say(conf, CONF_WARNING, place, "there is no section [%s], so it has no effect%s%s%s",
              shown.text, nearest != NULL ? "; is '" : "", nearest != NULL ? nearest : "",
@@ -124,23 +125,126 @@ struct conf_section *conf_section_begin(struct conf *conf, struct bytes line,
     return section;
 }
 
-void conf_section_pair(struct conf *conf, struct conf_section *section, struct bytes key,
-                       struct bytes value, const struct conf_place *place)
+static void key_unknown(struct conf *conf, const struct conf_section *section, struct bytes name,
+                        const struct conf_place *place)
 {
-    if (section->count >= CONF_LIST_MAX) {
-        conf_say(conf, CONF_ERROR, place, "the section has more than %d lines", CONF_LIST_MAX);
-        return;
+    const struct conf_alias *alias;
+    enum conf_opt opt;
+    const struct conf_shown shown = conf_show(name);
+    const char *nearest = conf_key_nearest(section->kind, name);
+
+    if (nearest != NULL) {
+        conf_say(conf, CONF_ERROR, place, "[%s] has no '%s'; is '%s' meant?", section->kind,
+                 shown.text, nearest);
+    } else if (conf_option_find(name, &opt, &alias) == 0) {
+        conf_say(conf, CONF_ERROR, place, "[%s] has no '%s': options come before the first section",
+                 section->kind, shown.text);
+    } else {
+        conf_say(conf, CONF_ERROR, place, "[%s] has no '%s': sterna.conf(5) lists what it has",
+                 section->kind, shown.text);
     }
-    char *key_copy = conf_copy(conf, key);
-    char *value_copy = conf_copy(conf, value);
-    if (key_copy == NULL || value_copy == NULL ||
+}
+
+/* True when `key` may be given (once more) in `section`. */
+static bool key_is_free(struct conf *conf, const struct conf_section *section,
+                        const struct conf_option *key, const struct conf_place *place)
+{
+    if (conf_type_is_list(key->type)) {
+        return true;
+    }
+    for (size_t i = 0; i < section->count; i++) {
+        if (strcmp(section->pairs[i].key, key->name) == 0) {
+            conf_say(conf, CONF_ERROR, place,
+                     "'%s' was given in line %u of this section before: keep one", key->name,
+                     section->pairs[i].line);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void pair_add(struct conf *conf, struct conf_section *section, struct bytes name,
+                     char *value, const struct conf_place *place)
+{
+    char *key = conf_copy(conf, name);
+
+    if (key == NULL || value == NULL ||
         !conf_room(conf, &section->pairs, section->count, sizeof(*section->pairs))) {
-        free(key_copy);
-        conf_text_free(value_copy);
+        free(key);
+        conf_text_free(value);
         return;
     }
     section->pairs[section->count++] = (struct conf_pair){
-        .key = key_copy, .value = value_copy, .line = place->line, .column = place->column};
+        .key = key, .value = value, .line = place->line, .column = place->column};
+}
+
+/* A line of a section without effect: kept as it is. */
+static void pair_keep(struct conf *conf, struct conf_section *section, struct bytes name,
+                      const struct conf_given *given)
+{
+    const struct conf_alias *alias;
+    enum conf_opt opt;
+
+    if (conf_option_find(name, &opt, &alias) == 0) {
+        conf_say(conf, CONF_WARNING, &given->place,
+                 "'%s' stands in a section and is not taken as the option: options come before the "
+                 "first section",
+                 conf_options[opt].name);
+    }
+    pair_add(conf, section, name, conf_copy(conf, given->value), &given->place);
+}
+
+void conf_section_pair(struct conf *conf, struct conf_section *section, struct bytes name,
+                       const struct conf_given *given)
+{
+    const struct conf_section_kind *kind = conf_section_kind_find(bytes_of(section->kind));
+
+    if (section->count >= CONF_LIST_MAX) {
+        conf_say(conf, CONF_ERROR, &given->place, "the section has more than %d lines",
+                 CONF_LIST_MAX);
+        return;
+    }
+    if (kind == NULL || !kind->active) {
+        pair_keep(conf, section, name, given);
+        return;
+    }
+    const struct conf_key *key = conf_key_find(section->kind, name);
+    if (key == NULL) {
+        key_unknown(conf, section, name, &given->place);
+        return;
+    }
+    struct conf_given judged = *given;
+    judged.written = key->option.name;
+    char *value = key_is_free(conf, section, &key->option, &given->place)
+                      ? conf_value_take(conf, &key->option, &judged)
+                      : NULL;
+    if (value != NULL) {
+        pair_add(conf, section, bytes_of(key->option.name), value, &given->place);
+    }
+}
+
+const char *conf_section_value(const struct conf_section *section, const char *key)
+{
+    for (size_t i = 0; i < section->count; i++) {
+        if (strcmp(section->pairs[i].key, key) == 0) {
+            return section->pairs[i].value;
+        }
+    }
+    return NULL;
+}
+
+const struct conf_section *conf_section_find(const struct conf *conf, const char *kind,
+                                             const char *name)
+{
+    for (size_t i = 0; i < conf->section_count; i++) {
+        const struct conf_section *section = &conf->sections[i];
+
+        if (strcmp(section->kind, kind) == 0 &&
+            (name == NULL || strcasecmp(section->name, name) == 0)) {
+            return section;
+        }
+    }
+    return NULL;
 }
 
 void conf_sections_free(struct conf *conf)

@@ -128,11 +128,18 @@ static const char *addr_fault(const char *text)
     return net_ip_parse(text, &ip) == 0 ? NULL : "an IP address such as 192.0.2.1 or 2001:db8::1";
 }
 
-static const char *endpoint_fault(const char *text, uint16_t default_port)
+static const char *endpoint_fault(const char *text, const struct conf_option *option)
 {
-    struct net_addr addr;
+    const uint16_t default_port = (uint16_t)option->min;
+    struct conf_endpoint endpoint;
 
-    if (net_addr_parse(text, default_port, &addr) < 0 || addr.port == 0) {
+    if ((option->attributes & CONF_NAMED) != 0) {
+        return conf_endpoint_parse(text, default_port, &endpoint) == 0
+                   ? NULL
+                   : "an address, with or without a port and a domain name behind it, such as "
+                     "\"192.0.2.1:5349 turn.example.org\"";
+    }
+    if (net_addr_parse(text, default_port, &endpoint.addr) < 0 || endpoint.addr.port == 0) {
         return default_port == 0
                    ? "an address with a port, such as 192.0.2.1:3478 or [2001:db8::1]:3478"
                    : "an address, with or without a port, such as 192.0.2.1:3478 or "
@@ -161,7 +168,7 @@ static const char *item_fault(const struct setting *s)
     case CONF_TYPE_list_addr:
         return addr_fault(s->text);
     case CONF_TYPE_list_endpoint:
-        return endpoint_fault(s->text, (uint16_t)s->option->min);
+        return endpoint_fault(s->text, s->option);
     case CONF_TYPE_list_range:
         return conf_range_fault(s->text);
     case CONF_TYPE_list_external:
@@ -320,6 +327,44 @@ static bool value_wanted(const struct setting *s)
     FAULT(s, "'%s' needs a value: write %s=%s", s->given->written, s->option->name,
           s->option->unit);
     return false;
+}
+
+/* Words in one spelling, so that readers need not know the others. */
+static void value_normalise(struct setting *s)
+{
+    char word[32] = "";
+
+    if (s->option->type == CONF_TYPE_flag) {
+        (void)snprintf(word, sizeof(word), "%s", s->number != 0 ? "on" : "off");
+    } else if (s->option->type == CONF_TYPE_choice) {
+        (void)conf_choice_word(s->option, (uint32_t)s->number, word);
+    } else {
+        return;
+    }
+    conf_text_free(s->text);
+    s->text = conf_copy(s->conf, bytes_of(word));
+}
+
+char *conf_value_take(struct conf *conf, const struct conf_option *option,
+                      const struct conf_given *given)
+{
+    struct setting s = {.conf = conf, .option = option, .given = given};
+
+    if (!given->has_value && option->type != CONF_TYPE_flag) {
+        FAULT(&s, "'%s' needs a value: write %s = %s", given->written, option->name, option->unit);
+        return NULL;
+    }
+    s.text = conf_copy(conf, given->value);
+    if (s.text == NULL) {
+        return NULL;
+    }
+    semicolon_cut(&s);
+    if (!value_read(&s)) {
+        conf_text_free(s.text);
+        return NULL;
+    }
+    value_normalise(&s);
+    return s.text;
 }
 
 void conf_give(struct conf *conf, enum conf_opt opt, const struct conf_alias *alias,

@@ -76,10 +76,32 @@ const struct conf_group conf_groups[] = {
 const size_t conf_group_count = ARRAY_SIZE(conf_groups);
 
 const struct conf_section_kind conf_section_kinds[] = {
-#define SECTION(kind_, help_) {(kind_), (help_)},
-#include "conf/options.def"
+#define SECTION(kind_, active_, help_) {(kind_), (help_), (active_)},
+#include "conf/sections.def"
 };
 const size_t conf_section_kind_count = ARRAY_SIZE(conf_section_kinds);
+
+const struct conf_key conf_keys[] = {
+#define KEY(section_, name_, alias_, type_, default_, min_, max_, unit_, reload_, attributes_,     \
+            help_)                                                                                 \
+    {                                                                                              \
+        .section = (section_),                                                                     \
+        .alias = (alias_),                                                                         \
+        .option = {.name = (name_),                                                                \
+                   .unit = (unit_),                                                                \
+                   .help = (help_),                                                                \
+                   .note = "",                                                                     \
+                   .text = (default_),                                                             \
+                   .min = (min_),                                                                  \
+                   .max = (max_),                                                                  \
+                   .type = CONF_TYPE_##type_,                                                      \
+                   .reload = CONF_##reload_,                                                       \
+                   .status = CONF_ACTIVE,                                                          \
+                   .attributes = (attributes_)},                                                   \
+    },
+#include "conf/sections.def"
+};
+const size_t conf_key_count = ARRAY_SIZE(conf_keys);
 
 static bool name_is(const char *name, struct bytes text)
 {
@@ -227,6 +249,45 @@ const char *conf_section_nearest(struct bytes kind)
     }
     for (size_t i = 0; i < conf_section_kind_count; i++) {
         nearest_try(&n, conf_section_kinds[i].kind);
+    }
+    return n.best;
+}
+
+const struct conf_section_kind *conf_section_kind_find(struct bytes kind)
+{
+    for (size_t i = 0; i < conf_section_kind_count; i++) {
+        if (name_is(conf_section_kinds[i].kind, kind)) {
+            return &conf_section_kinds[i];
+        }
+    }
+    return NULL;
+}
+
+const struct conf_key *conf_key_find(const char *section, struct bytes name)
+{
+    for (size_t i = 0; i < conf_key_count; i++) {
+        const struct conf_key *key = &conf_keys[i];
+        const bool named =
+            name_is(key->option.name, name) || (key->alias != NULL && name_is(key->alias, name));
+
+        if (named && strcmp(key->section, section) == 0) {
+            return key;
+        }
+    }
+    return NULL;
+}
+
+const char *conf_key_nearest(const char *section, struct bytes name)
+{
+    struct nearest n;
+
+    if (!nearest_begin(&n, name)) {
+        return NULL;
+    }
+    for (size_t i = 0; i < conf_key_count; i++) {
+        if (strcmp(conf_keys[i].section, section) == 0) {
+            nearest_try(&n, conf_keys[i].option.name);
+        }
     }
     return n.best;
 }

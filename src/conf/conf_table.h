@@ -36,6 +36,8 @@ enum {
     CONF_SECRET = 1,       /* the value is never shown */
     CONF_BARE = 2,         /* the value may be left out: the default is meant */
     CONF_LETTER_VALUE = 4, /* a flag whose letter may have a value behind it */
+    CONF_NAMED = 8,        /* a domain name may stand behind an endpoint */
+    CONF_NEEDED = 16,      /* of a section's key: the section makes no sense without it */
 };
 
 struct conf_option {
@@ -70,6 +72,14 @@ struct conf_group {
 struct conf_section_kind {
     const char *kind;
     const char *help;
+    bool active; /* its keys are known and judged; else it has no effect in this version */
+};
+
+/* A key of a section: judged like an option, kept as text. */
+struct conf_key {
+    const char *section;
+    const char *alias; /* another spelling, or NULL */
+    struct conf_option option;
 };
 
 extern const struct conf_option conf_options[CONF_OPTIONS];
@@ -79,6 +89,8 @@ extern const struct conf_group conf_groups[];
 extern const size_t conf_group_count;
 extern const struct conf_section_kind conf_section_kinds[];
 extern const size_t conf_section_kind_count;
+extern const struct conf_key conf_keys[];
+extern const size_t conf_key_count;
 
 static inline bool conf_type_is_list(enum conf_type type)
 {
@@ -97,6 +109,13 @@ const char *conf_option_nearest(struct bytes name);
 
 /* The section kind likewise. */
 const char *conf_section_nearest(struct bytes kind);
+
+/* The kind of that name, and the key of a kind by its name or alias; NULL when there is none. */
+const struct conf_section_kind *conf_section_kind_find(struct bytes kind);
+const struct conf_key *conf_key_find(const char *section, struct bytes name);
+
+/* The key that `name` was most likely meant to be, or NULL. */
+const char *conf_key_nearest(const char *section, struct bytes name);
 
 /* The group that an option belongs to. */
 const struct conf_group *conf_option_group(enum conf_opt opt);

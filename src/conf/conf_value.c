@@ -202,6 +202,49 @@ int conf_external_parse(const char *text, struct conf_external *out)
     return conf_external_fault(text, out) == NULL ? 0 : -EBADMSG;
 }
 
+/* RFC 1123 section 2.1: labels of at most 63 letters, digits and inner '-', 255 bytes in all. */
+static bool is_domain(struct bytes name)
+{
+    size_t label = 0;
+
+    for (size_t i = 0; i < name.n; i++) {
+        const bool dash = name.p[i] == '-';
+        const bool last = i + 1 == name.n || name.p[i + 1] == '.';
+
+        if (name.p[i] == '.') {
+            if (label == 0) {
+                return false;
+            }
+            label = 0;
+            continue;
+        }
+        if (++label > 63 || (dash && (label == 1 || last)) || (!dash && !isalnum(name.p[i]))) {
+            return false;
+        }
+    }
+    return name.n > 0 && name.n <= 255 && label > 0;
+}
+
+int conf_endpoint_parse(const char *text, uint16_t default_port, struct conf_endpoint *out)
+{
+    char addr_text[NET_ADDR_TEXT];
+    const size_t len = strcspn(text, " \t");
+    const struct bytes domain = bytes_of(text + len + strspn(text + len, " \t"));
+    struct net_addr addr;
+
+    if (len >= sizeof(addr_text)) {
+        return -EBADMSG;
+    }
+    memcpy(addr_text, text, len);
+    addr_text[len] = 0;
+    if (net_addr_parse(addr_text, default_port, &addr) < 0 || addr.port == 0 ||
+        (text[len] != 0 && !is_domain(domain))) {
+        return -EBADMSG;
+    }
+    *out = (struct conf_endpoint){.addr = addr, .domain = domain};
+    return 0;
+}
+
 static int digit_value(char c)
 {
     if (c >= '0' && c <= '9') {

@@ -35,6 +35,16 @@ struct conf_external {
 /* Parse "public" or "public/private", both of one family.  0 or -EBADMSG. */
 MUST_USE int conf_external_parse(const char *text, struct conf_external *out);
 
+struct conf_endpoint {
+    struct net_addr addr; /* its port is not 0 */
+    struct bytes domain;  /* borrows from the text; n is 0 when there is none */
+};
+
+/* Parse "address[:port]" with a domain name of letters, digits and '-' behind it, or none (RFC 8489
+ * section 14.16).  0 or -EBADMSG. */
+MUST_USE int conf_endpoint_parse(const char *text, uint16_t default_port,
+                                 struct conf_endpoint *out);
+
 struct conf_user {
     struct bytes name;
     struct bytes password; /* when key_len is 0; may hold ':' */

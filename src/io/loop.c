@@ -49,6 +49,15 @@ int loop_add(struct loop *loop, int fd, bool edge, struct loop_watch *watch)
     return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
+int loop_add_connection(struct loop *loop, int fd, struct loop_watch *watch)
+{
+    struct epoll_event event = {
+        .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | (uint32_t)EPOLLET,
+        .data = {.ptr = watch},
+    };
+    return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
 void loop_remove(struct loop *loop, int fd)
 {
     (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
@@ -75,7 +84,9 @@ int loop_turn(struct loop *loop, uint64_t now_ms, uint64_t until_ms)
         const uint32_t events = loop->events[i].events;
         watch->fn(loop->arg, watch,
                   ((events & EPOLLIN) != 0 ? LOOP_READ : 0U) |
-                      ((events & (EPOLLERR | EPOLLHUP)) != 0 ? LOOP_ERROR : 0U));
+                      ((events & (EPOLLERR | EPOLLHUP)) != 0 ? LOOP_ERROR : 0U) |
+                      ((events & EPOLLOUT) != 0 ? LOOP_WRITE : 0U) |
+                      ((events & EPOLLRDHUP) != 0 ? LOOP_END : 0U));
     }
     return n < 0 ? 0 : n; /* a signal ends the wait early, and nothing else can go wrong */
 }

@@ -19,6 +19,8 @@ enum { LOOP_EVENTS = 64 };
 enum loop_event {
     LOOP_READ = 1,
     LOOP_ERROR = 2, /* always told, also when not asked for */
+    LOOP_WRITE = 4, /* of a connection: it takes data again */
+    LOOP_END = 8,   /* of a connection: the other side will send no more */
 };
 
 struct loop;
@@ -39,6 +41,10 @@ void loop_free(struct loop *loop);
  * then has to read until nothing is left.  Closing the descriptor removes it.
  * Returns 0, or the negative errno of epoll_ctl(2). */
 MUST_USE int loop_add(struct loop *loop, int fd, bool edge, struct loop_watch *watch);
+
+/* Tell `watch` all that changes on the connection `fd`: it can be read, or written again, or has
+ * ended; each once (edge-triggered).  Returns as loop_add(). */
+MUST_USE int loop_add_connection(struct loop *loop, int fd, struct loop_watch *watch);
 
 /* Stop watching `fd`. */
 void loop_remove(struct loop *loop, int fd);

@@ -82,6 +82,7 @@ struct pkt *udp_batch_take(struct udp_batch *b)
     pkt->len = 0;
     pkt->tos = 0;
     pkt->df = false;
+    pkt->transport = NET_UDP;
     return pkt;
 }
 

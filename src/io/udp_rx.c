@@ -76,6 +76,7 @@ static void read_place(struct udp_batch *b, struct udp_port *port, uint32_t i)
     pkt->port = port;
     pkt->tos = 0;
     pkt->df = false;
+    pkt->transport = NET_UDP;
     if (net_addr_from_sockaddr(&b->rx_slot[i].addr, &pkt->remote) < 0) {
         pkt->remote = (struct net_addr){.family = NET_NONE};
         pkt->len = 0;

@@ -17,12 +17,15 @@
 #include "turn/turn_server.h"
 
 struct conf;
+struct file_keeper;
 struct relay_server;
 
-/* Bind all listeners of all workers; nothing is served yet.  `conf` is referenced, not taken.  0
+/* Bind all listeners of all workers; nothing is served yet.  `conf` is referenced, not taken;
+ * `keeper` opens the certificates when privileges are gone (NULL: nobody does), and is borrowed.  0
  * with
  * `*out`; negative errno with `why` saying what failed and what to do; nothing is open then. */
-MUST_USE int relay_server_open(struct conf *conf, struct relay_server **out, char *why, size_t cap);
+MUST_USE int relay_server_open(struct conf *conf, struct file_keeper *keeper,
+                               struct relay_server **out, char *why, size_t cap);
 
 /* Start the credential service and the workers.  0; negative errno with `why`; then only
  * relay_server_stop() may follow. */
@@ -36,6 +39,10 @@ void relay_server_stop(struct relay_server *server);
  * changed. */
 MUST_USE int relay_server_reload(struct relay_server *server, struct conf *conf, char *why,
                                  size_t cap);
+
+/* Read the certificates of the configuration in force anew: new connections begin with them.  0;
+ * negative errno with `why`, nothing changed. */
+MUST_USE int relay_server_renew_certificates(struct relay_server *server, char *why, size_t cap);
 
 /* Refuse new allocations (403) from now on and serve those that there are to their end.
  * 0; negative errno with `why`, nothing changed. */

@@ -9,6 +9,7 @@
 #include "relay/capacity.h"
 #include "relay/event.h"
 #include "relay/external.h"
+#include "relay/proxied.h"
 #include "relay/relay_ports.h"
 #include "relay/settings.h"
 #include "relay/worker_int.h"
@@ -33,6 +34,9 @@ static int on_relay_open(void *arg, const struct turn_relay_want *want,
 {
     struct worker *w = arg;
     const struct turn_config *config = &w->settings->config;
+    if (want->protocol == NET_TCP) {
+        return tcp_relay_open(w, want, out);
+    }
     struct relay_sock *sock = slab_get(w->socks);
     if (sock == NULL) {
         return -ENOSPC;
@@ -66,9 +70,32 @@ static void on_relay_close(void *arg, void *handle)
     struct worker *w = arg;
     struct udp_port *port = handle;
 
+    if (port->role == WORKER_TCP_RELAY) {
+        tcp_relay_close(w, CONTAINER_OF(port, struct tcp_relay, port));
+        return;
+    }
     port->closing = true;
     list_remove(&port->ready);
     list_push(&w->closing, &port->ready);
+}
+
+static int on_peer_connect(void *arg, void *port, const struct net_addr *peer,
+                           struct turn_conn *conn, void **out)
+{
+    return tcp_relay_connect(arg, port, peer, conn, out);
+}
+
+static void on_peer_close(void *arg, void *handle)
+{
+    tcp_relay_disconnect(arg, handle);
+}
+
+static void on_peer_bind(void *arg, void *handle, void *listener)
+{
+    struct worker *w = arg;
+
+    (void)listener; /* the connection whose request is being served */
+    w->bind_peer = handle;
 }
 
 void effects_reap(struct worker *w)
@@ -108,10 +135,29 @@ static uint64_t on_capacity(void *arg, int direction, uint32_t bytes, uint64_t n
     return capacity_lease(&w->env->capacity[direction], bytes, now_ms);
 }
 
+/* Where a balancer's client is reached must be known as long as it has an allocation. */
+static void proxied_follow(const struct worker *w, const struct turn_event *event)
+{
+    switch ((int)event->kind) {
+    case TURN_EVENT_ALLOCATED:
+    case TURN_EVENT_REFRESHED:
+        proxied_keep(w->proxied, event->client, event->server, true);
+        break;
+    case TURN_EVENT_DELETED:
+    case TURN_EVENT_EXPIRED:
+    case TURN_EVENT_CLOSED:
+        proxied_keep(w->proxied, event->client, event->server, false);
+        break;
+    default:
+        break;
+    }
+}
+
 static void on_event(void *arg, const struct turn_event *event)
 {
     const struct worker *w = arg;
 
+    proxied_follow(w, event);
     event_log(w->index, event);
 }
 
@@ -123,6 +169,9 @@ struct turn_effects effects_of(struct worker *w)
         .key_find = on_key_find,
         .relay_open = on_relay_open,
         .relay_close = on_relay_close,
+        .peer_connect = on_peer_connect,
+        .peer_close = on_peer_close,
+        .peer_bind = on_peer_bind,
         .quota_take = on_quota_take,
         .quota_give = on_quota_give,
         .capacity_lease = on_capacity,

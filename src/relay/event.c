@@ -18,6 +18,10 @@ static const char *method_name(uint16_t method)
         return "create-permission";
     case STUN_CHANNEL_BIND:
         return "channel-bind";
+    case STUN_CONNECT:
+        return "connect";
+    case STUN_CONNECTION_BIND:
+        return "connection-bind";
     default:
         return "other";
     }
@@ -110,6 +114,8 @@ void event_log(unsigned worker, const struct turn_event *event)
         [TURN_EVENT_EXPIRED] = {"allocation.expired", LOG_INFO, true},
         [TURN_EVENT_CLOSED] = {"allocation.closed", LOG_INFO, true},
         [TURN_EVENT_REVOKED] = {"permission.revoked", LOG_NOTICE, false},
+        [TURN_EVENT_CONNECTED] = {"peer.connected", LOG_INFO, false},
+        [TURN_EVENT_CONNECTION_CLOSED] = {"peer.closed", LOG_INFO, false},
     };
 
     if (event->kind == TURN_EVENT_REFUSED) {

@@ -2,148 +2,243 @@
 #include "relay/listener.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "conf/conf.h"
-#include "io/udp.h"
+#include "conf/conf_listener.h"
 
-static const char *advice(int err)
+/* A plan in the making. */
+struct maker {
+    const struct conf *conf;
+    struct listener_plan *plan;
+    size_t sections; /* so many items come from [listener] sections: they have precedence */
+    char *why;
+    size_t cap;
+};
+
+const char *listener_text(const struct listener_spec *spec, char out[LISTENER_TEXT])
 {
-    switch (err) {
-    case -EADDRINUSE:
-        return "another program uses that port (see `ss -ulpn`); stop it, or choose another "
-               "listening-port";
-    case -EADDRNOTAVAIL:
-        return "this host does not have that address; correct listening-ip or aux-server";
-    case -EACCES:
-    case -EPERM:
-        return "ports below 1024 need root or CAP_NET_BIND_SERVICE";
-    case -EMFILE:
-    case -ENFILE:
-        return "too few file descriptors: raise LimitNOFILE or `ulimit -n`";
-    default:
-        return "see listening-ip, listening-port and aux-server";
-    }
+    char addr[NET_ADDR_TEXT];
+
+    (void)snprintf(out, LISTENER_TEXT, "%s/%s", net_addr_text(&spec->addr, addr),
+                   spec->stream ? "tcp" : "udp");
+    return out;
 }
 
-static int explain(const struct net_addr *addr, int err, char *why, size_t cap)
+static struct listener_spec *find(struct maker *m, const struct net_addr *addr, bool stream)
 {
-    char text[NET_ADDR_TEXT];
+    for (size_t i = 0; i < m->plan->count; i++) {
+        struct listener_spec *item = &m->plan->item[i];
 
-    (void)snprintf(why, cap, "cannot listen on %s/udp: %s: %s", net_addr_text(addr, text),
-                   strerror(-err), advice(err));
-    return err;
-}
-
-/* Bind without SO_REUSEPORT for a moment: with it, a second server on the same address would take
- * half of the clients and nobody would be told. */
-static int try_alone(const struct net_addr *addr)
-{
-    const struct udp_options options = {.local = *addr};
-    struct udp_port port;
-    const int err = udp_open(&options, &port);
-
-    if (err == 0) {
-        udp_close(&port);
-    }
-    return err;
-}
-
-static int add(struct listener_plan *plan, const struct net_addr *addr, char *why, size_t cap)
-{
-    for (size_t i = 0; i < plan->count; i++) {
-        if (net_addr_equal(&plan->addr[i], addr)) {
-            return 0;
+        if (item->stream == stream && net_addr_equal(&item->addr, addr)) {
+            return item;
         }
     }
-    if (plan->count == LISTENER_MAX) {
-        (void)snprintf(why, cap, "more than %d listening addresses", LISTENER_MAX);
-        return -ENOSPC;
+    return NULL;
+}
+
+/* Listening ports that are one (listening-port=443, tls-listening-port=443) take what both take. */
+static int merge(struct maker *m, struct listener_spec *old, const struct listener_spec *spec)
+{
+    char text[LISTENER_TEXT];
+
+    if (old < m->plan->item + m->sections) { /* a section stands in for what the options ask for */
+        return 0;
     }
-    const int err = try_alone(addr);
-    if (err < 0) {
-        return explain(addr, err, why, cap);
+    if (old->proxy != spec->proxy) {
+        (void)snprintf(m->why, m->cap,
+                       "%s is to be served both with and without the PROXY protocol: see "
+                       "tcp-proxy-port and aux-server",
+                       listener_text(spec, text));
+        return -EINVAL;
     }
-    plan->addr[plan->count++] = *addr;
+    old->plain = old->plain || spec->plain;
+    old->secure = old->secure || spec->secure;
     return 0;
 }
 
-static int add_texts(struct listener_plan *plan, const struct conf_list *list, uint16_t port,
-                     char *why, size_t cap)
+static int add(struct maker *m, const struct listener_spec *spec)
+{
+    struct listener_spec *old = find(m, &spec->addr, spec->stream);
+
+    if (!spec->plain && !spec->secure) {
+        return 0;
+    }
+    if (old != NULL) {
+        return merge(m, old, spec);
+    }
+    if (m->plan->count == LISTENER_MAX) {
+        (void)snprintf(m->why, m->cap, "more than %d listeners (addresses, ports, transports)",
+                       LISTENER_MAX);
+        return -ENOSPC;
+    }
+    m->plan->item[m->plan->count++] = *spec;
+    return 0;
+}
+
+static int add_transport(struct maker *m, const struct net_addr *addr,
+                         enum conf_transport transport, const struct conf_listener *listener)
+{
+    struct listener_spec spec = {
+        .addr = *addr,
+        .stream = transport == CONF_TCP,
+        .plain = listener->takes[transport].plain,
+        .secure = listener->takes[transport].secure,
+        .proxy = listener->proxy && transport == CONF_TCP,
+    };
+
+    (void)snprintf(spec.tls_name, sizeof(spec.tls_name), "%s", listener->tls_name);
+    return add(m, &spec);
+}
+
+/* --- [listener] sections -----------------------------------------------------------------------
+ */
+
+static int add_section_address(struct maker *m, const struct conf_section *section,
+                               const struct net_addr *addr)
+{
+    const struct conf_listener listener = conf_listener_read(m->conf, section);
+    char text[LISTENER_TEXT];
+    int err = 0;
+
+    for (int t = 0; err == 0 && t < CONF_TRANSPORTS; t++) {
+        const struct listener_spec *old = find(m, addr, t == CONF_TCP);
+
+        if (old != NULL && (listener.takes[t].plain || listener.takes[t].secure)) {
+            (void)snprintf(m->why, m->cap, "%s:%u: there is a [listener] on %s already",
+                           section->file, section->line, listener_text(old, text));
+            return -EINVAL;
+        }
+        err = add_transport(m, addr, (enum conf_transport)t, &listener);
+    }
+    return err;
+}
+
+static int add_section(struct maker *m, const struct conf_section *section)
+{
+    int err = 0;
+
+    for (size_t i = 0; err == 0 && i < section->count; i++) {
+        struct net_addr addr;
+
+        if (strcmp(section->pairs[i].key, "address") != 0) {
+            continue;
+        }
+        err = net_addr_parse(section->pairs[i].value, (uint16_t)m->conf->listening_port, &addr);
+        if (err < 0) {
+            (void)snprintf(m->why, m->cap, "%s:%u: %s is not an address", section->file,
+                           section->pairs[i].line, section->pairs[i].value);
+            return -EINVAL;
+        }
+        err = add_section_address(m, section, &addr);
+    }
+    return err;
+}
+
+static int add_sections(struct maker *m)
+{
+    int err = 0;
+
+    for (size_t i = 0; err == 0 && i < m->conf->section_count; i++) {
+        if (strcmp(m->conf->sections[i].kind, "listener") == 0) {
+            err = add_section(m, &m->conf->sections[i]);
+        }
+    }
+    m->sections = m->plan->count;
+    return err;
+}
+
+/* --- what the options ask for ------------------------------------------------------------------
+ */
+
+/* A port for each way to be reached: one without TLS that takes TLS, too, the other way round, and
+ * one for balancers. */
+static int add_ports(struct maker *m, const struct net_addr *base)
+{
+    const struct conf *conf = m->conf;
+    struct conf_listener all = conf_listener_default(conf);
+    struct net_addr addr = *base;
+    int err = 0;
+
+    for (int t = 0; err == 0 && t < CONF_TRANSPORTS; t++) {
+        addr.port = (uint16_t)conf->listening_port;
+        if (all.takes[t].plain) {
+            err = add_transport(m, &addr, (enum conf_transport)t, &all);
+        }
+        addr.port = (uint16_t)conf->tls_listening_port;
+        if (err == 0 && all.takes[t].secure && addr.port != 0) {
+            err = add_transport(m, &addr, (enum conf_transport)t, &all);
+        }
+    }
+    addr.port = (uint16_t)conf->tcp_proxy_port;
+    all.proxy = true;
+    return err == 0 && addr.port != 0 ? add_transport(m, &addr, CONF_TCP, &all) : err;
+}
+
+/* Like listening-port, elsewhere. */
+static int add_aux(struct maker *m, const struct net_addr *addr)
+{
+    const struct conf_listener all = conf_listener_default(m->conf);
+    int err = 0;
+
+    for (int t = 0; err == 0 && t < CONF_TRANSPORTS; t++) {
+        if (all.takes[t].plain) {
+            err = add_transport(m, addr, (enum conf_transport)t, &all);
+        }
+    }
+    return err;
+}
+
+static int add_texts(struct maker *m, const struct conf_list *list,
+                     int (*add_one)(struct maker *m, const struct net_addr *addr))
 {
     int err = 0;
 
     for (size_t i = 0; err == 0 && i < list->count; i++) {
         struct net_addr addr;
-        err = net_addr_parse(list->items[i].text, port, &addr);
-        if (err < 0) {
-            (void)snprintf(why, cap, "%s:%u: %s is not an address", list->items[i].file,
+
+        if (net_addr_parse(list->items[i].text, (uint16_t)m->conf->listening_port, &addr) < 0) {
+            (void)snprintf(m->why, m->cap, "%s:%u: %s is not an address", list->items[i].file,
                            list->items[i].line, list->items[i].text);
-            return err;
+            return -EINVAL;
         }
-        err = add(plan, &addr, why, cap);
+        err = add_one(m, &addr);
     }
     return err;
 }
 
-/* Every address of both families; a host without IPv6 is not an error. */
-static int add_wildcards(struct listener_plan *plan, uint16_t port, char *why, size_t cap)
+/* Every address of both families. */
+static int add_wildcards(struct maker *m)
 {
     static const char *const any[] = {"0.0.0.0", "::"};
     int err = 0;
 
     for (size_t i = 0; err == 0 && i < ARRAY_SIZE(any); i++) {
         struct net_addr addr;
-        err = net_addr_parse(any[i], port, &addr);
-        if (err == 0) {
-            err = add(plan, &addr, why, cap);
-        }
-        if (err == -EAFNOSUPPORT || err == -EADDRNOTAVAIL) {
-            err = 0;
-        }
+
+        err = net_addr_parse(any[i], 0, &addr);
+        err = err == 0 ? add_ports(m, &addr) : err;
     }
     return err;
 }
 
-int listener_plan_make(const struct conf *conf, struct listener_plan *out, char *why, size_t cap)
+int listener_plan_read(const struct conf *conf, struct listener_plan *out, char *why, size_t cap)
 {
-    const uint16_t port = (uint16_t)conf->listening_port;
-    int err = 0;
+    struct maker m = {.conf = conf, .plan = out, .why = why, .cap = cap};
 
     out->count = 0;
     out->buffer_bytes = conf->sock_buf_size;
-    if (conf->no_udp) {
-        (void)snprintf(why, cap, "no-udp leaves nothing to serve: this version has UDP only");
-        return -EINVAL;
-    }
-    if (conf->listening_ip.count > 0) {
-        err = add_texts(out, &conf->listening_ip, port, why, cap);
-    } else {
-        err = add_wildcards(out, port, why, cap);
-    }
+    out->backlog = conf->tcp_backlog;
+    int err = add_sections(&m);
     if (err == 0) {
-        err = add_texts(out, &conf->aux_server, port, why, cap);
+        err = conf->listening_ip.count > 0 ? add_texts(&m, &conf->listening_ip, add_ports)
+                                           : add_wildcards(&m);
     }
+    err = err == 0 ? add_texts(&m, &conf->aux_server, add_aux) : err;
     if (err == 0 && out->count == 0) {
-        (void)snprintf(why, cap, "this host has no address to listen on");
-        err = -EADDRNOTAVAIL;
+        (void)snprintf(why, cap, "nothing is left to serve: see no-udp, no-tcp, no-tls and cert");
+        err = -EINVAL;
     }
     return err;
-}
-
-int listener_open(const struct listener_plan *plan, size_t i, struct udp_port *out, char *why,
-                  size_t cap)
-{
-    const struct udp_options options = {
-        .local = plan->addr[i],
-        .share = true,
-        .ask_tos = true,
-        .ask_drops = true,
-        .buffer_bytes = plan->buffer_bytes,
-    };
-    const int err = udp_open(&options, out);
-
-    return err < 0 ? explain(&plan->addr[i], err, why, cap) : 0;
 }

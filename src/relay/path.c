@@ -11,8 +11,12 @@
 #include "io/udp_rx.h"
 #include "io/udp_tx.h"
 #include "relay/external.h"
+#include "relay/listener.h"
+#include "relay/proxied.h"
+#include "relay/settings.h"
 #include "relay/stash.h"
 #include "relay/worker_int.h"
+#include "wire/demux.h"
 
 enum {
     LISTENER_BUDGET = UDP_BATCH, /* packets a visit */
@@ -21,31 +25,114 @@ enum {
     ROOM_MIN = 16, /* with less room in the batch, send first: small batches cost more */
 };
 
+/* Messages on connections lie in places of the batch, too: they go first. */
+void path_flush(struct worker *w)
+{
+    streams_flush(w->streams);
+    udp_tx_flush(w->batch);
+}
+
 static void make_room(struct worker *w, uint32_t want)
 {
     if (udp_batch_room(w->batch) < want) {
-        udp_tx_flush(w->batch);
+        path_flush(w);
     }
 }
+
+struct pkt *path_place(struct worker *w)
+{
+    if (!w->batch_in_use) {
+        make_room(w, 1);
+    }
+    return udp_batch_take(w->batch);
+}
+
+/* --- out ---------------------------------------------------------------------------------------
+ */
+
+void path_to_peer(struct worker *w, struct pkt *pkt)
+{
+    if (w->external->count > 0) {
+        external_to_private(w->external, &pkt->remote);
+    }
+    udp_tx_queue(w->batch, pkt);
+}
+
+static void to_other_client(struct worker *w, struct pkt *pkt, enum stream_kind kind)
+{
+    switch (pkt->transport) {
+    case NET_TCP:
+    case NET_TLS:
+        (void)stream_send(pkt->port, kind, pkt->data, pkt->len);
+        break;
+    case NET_DTLS:
+        if (dtls_output(w->dtls, pkt->port, pkt, w->now_ms)) {
+            udp_tx_queue(w->batch, pkt);
+        }
+        break;
+    case NET_PROXIED:
+        if (proxied_out(pkt->port, pkt)) {
+            udp_tx_queue(w->batch, pkt);
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+void path_to_client(struct worker *w, struct pkt *pkt, enum stream_kind kind)
+{
+    if (pkt->transport == NET_UDP) {
+        udp_tx_queue(w->batch, pkt);
+    } else {
+        to_other_client(w, pkt, kind);
+    }
+}
+
+/* --- in ----------------------------------------------------------------------------------------
+ */
 
 static inline void from_client(struct worker *w, struct pkt *pkt)
 {
     switch (turn_server_client_packet(w->core, pkt, w->now_ms)) {
     case TURN_TO_PEER:
-        if (w->external->count > 0) {
-            external_to_private(w->external, &pkt->remote);
-        }
-        udp_tx_queue(w->batch, pkt);
+        path_to_peer(w, pkt);
         break;
     case TURN_TO_CLIENT:
-        udp_tx_queue(w->batch, pkt);
+        path_to_client(w, pkt, STREAM_CONTROL);
         break;
     case TURN_WAIT:
         stats_add(&w->count.wait_dropped, stash_put(w->stash, pkt, w->now_ms));
         break;
     case TURN_DROP: /* the core has counted why */
+    case TURN_LATER:
     default:
         break;
+    }
+}
+
+void path_from_client(struct worker *w, struct pkt *pkt)
+{
+    from_client(w, pkt);
+}
+
+/* A listener at which others than plain clients come in: through a balancer, or under DTLS. */
+static void from_mixed(struct worker *w, const struct worker_listener *listener, struct pkt *pkt)
+{
+    const struct listener_spec *spec = listener->spec;
+
+    if (spec->proxy) {
+        if (proxied_in(w->proxied, w->settings->proxy_from, pkt, w->now_ms) < 0) {
+            stats_add(&w->count.proxy_refused, 1);
+            return;
+        }
+        pkt->transport = NET_PROXIED;
+    }
+    if (spec->secure && !spec->proxy && pkt->len > 0 &&
+        demux_first_byte(pkt->data[0]) == DEMUX_DTLS) {
+        client_dtls_keep(w, pkt);
+    } else if (spec->plain) {
+        from_client(w, pkt);
     }
 }
 
@@ -55,7 +142,7 @@ static inline void from_peer(struct worker *w, struct turn_relay *relay, struct 
         external_to_public(w->external, &pkt->remote);
     }
     if (turn_server_peer_packet(w->core, relay, pkt, w->now_ms) == TURN_TO_CLIENT) {
-        udp_tx_queue(w->batch, pkt);
+        path_to_client(w, pkt, STREAM_DATAGRAM);
     }
 }
 
@@ -70,15 +157,32 @@ static void serve_listener(struct worker *w, struct udp_port *port)
     }
 }
 
+static void serve_mixed(struct worker *w, struct udp_port *port)
+{
+    const struct worker_listener *listener = CONTAINER_OF(port, struct worker_listener, port);
+    struct pkt *pkt = NULL;
+
+    make_room(w, ROOM_MIN);
+    const uint32_t n = udp_rx(w->batch, port, CLIENT_DTLS_DATAGRAMS, &pkt);
+    w->batch_in_use = true;
+    for (uint32_t i = 0; i < n; i++) {
+        from_mixed(w, listener, &pkt[i]);
+    }
+    w->batch_in_use = false;
+    client_dtls_serve(w);
+}
+
 static void serve_relay(struct worker *w, struct relay_sock *sock)
 {
     struct pkt *pkt = NULL;
 
     make_room(w, ROOM_MIN);
     const uint32_t n = udp_rx(w->batch, &sock->port, RELAY_BUDGET, &pkt);
+    w->batch_in_use = true;
     for (uint32_t i = 0; i < n; i++) {
         from_peer(w, sock->relay, &pkt[i]);
     }
+    w->batch_in_use = false;
 }
 
 /* --- errors ------------------------------------------------------------------------------------
@@ -129,7 +233,7 @@ static void serve_errors(struct worker *w, struct relay_sock *sock)
         struct pkt *pkt = udp_batch_take(w->batch);
         if (turn_server_peer_icmp(w->core, sock->relay, &icmp, pkt, w->now_ms) == TURN_TO_CLIENT) {
             stats_add(&w->count.icmp_relayed, 1);
-            udp_tx_queue(w->batch, pkt);
+            path_to_client(w, pkt, STREAM_DATAGRAM);
         }
     }
 }
@@ -166,6 +270,8 @@ static void serve(struct worker *w, struct udp_port *port)
 {
     if (port->role == WORKER_LISTENER) {
         serve_listener(w, port);
+    } else if (port->role == WORKER_MIXED_LISTENER) {
+        serve_mixed(w, port);
     } else {
         struct relay_sock *sock = CONTAINER_OF(port, struct relay_sock, port);
         if (port->in_error) {
@@ -193,7 +299,7 @@ void path_run(struct worker *w)
         }
         serve(w, CONTAINER_OF(node, struct udp_port, ready));
     }
-    udp_tx_flush(w->batch);
+    path_flush(w);
 }
 
 void path_resubmit(struct worker *w)
@@ -211,5 +317,5 @@ void path_resubmit(struct worker *w)
         }
         from_client(w, pkt);
     }
-    udp_tx_flush(w->batch);
+    path_flush(w);
 }

@@ -2,6 +2,7 @@
 #include "relay/plan.h"
 
 #include <sys/resource.h>
+#include <sys/sysinfo.h>
 
 #include "log/log.h"
 
@@ -17,6 +18,21 @@ static uint64_t fd_limit(void)
     return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 0;
 }
 
+uint64_t plan_memory_bytes(void)
+{
+    struct sysinfo info;
+
+    return sysinfo(&info) == 0 ? (uint64_t)info.totalram * info.mem_unit : 0;
+}
+
+/* Each allocation takes one for its relay port, each connection one. */
+static uint64_t fds_wanted(const struct plan *plan, uint64_t ports)
+{
+    const uint64_t relays = ports < plan->max_allocations ? ports : plan->max_allocations;
+
+    return relays + plan->max_connections + SPARE_FDS;
+}
+
 void plan_log(const struct plan *plan)
 {
     const uint64_t fds = fd_limit();
@@ -24,13 +40,16 @@ void plan_log(const struct plan *plan)
 
     log_event(LOG_NOTICE, "server.plan", LOG_U64("workers", plan->workers),
               LOG_U64("max_allocations", plan->max_allocations),
+              LOG_U64("max_connections", plan->max_connections),
               LOG_U64("memory_mib", (uint64_t)plan->max_allocations * ALLOCATION_BYTES >> 20),
               LOG_U64("ports_per_address", ports), LOG_U64("descriptors", fds), LOG_END);
-    if (fds < (ports < plan->max_allocations ? ports : plan->max_allocations) + SPARE_FDS) {
-        log_event(LOG_WARNING, "server.descriptors_few", LOG_U64("descriptors", fds),
-                  LOG_TEXT("effect", "no more allocations than that; one takes a descriptor"),
-                  LOG_TEXT("advice", "raise LimitNOFILE (systemd) or the hard limit of ulimit -n"),
-                  LOG_END);
+    if (fds < fds_wanted(plan, ports)) {
+        log_event(
+            LOG_WARNING, "server.descriptors_few", LOG_U64("descriptors", fds),
+            LOG_U64("wanted", fds_wanted(plan, ports)),
+            LOG_TEXT("effect", "no more allocations and connections than that: each takes one"),
+            LOG_TEXT("advice", "raise LimitNOFILE (systemd) or the hard limit of ulimit -n"),
+            LOG_END);
     }
     if (plan->buffer_granted < plan->buffer_asked) {
         log_event(LOG_WARNING, "listener.buffer_small", LOG_U64("asked_bytes", plan->buffer_asked),

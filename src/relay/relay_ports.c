@@ -16,13 +16,14 @@
 #include "base/table.h"
 #include "conf/conf.h"
 #include "crypto/random.h"
+#include "io/stream.h"
 #include "io/udp.h"
 #include "relay/interfaces.h"
 #include "relay/port_pool.h"
 #include "turn/turn_server.h"
 
 /* How many ports that foreign programs hold are passed over for one allocation. */
-enum { OPEN_TRIES = 32, RESERVATIONS_PER_USER = RELAY_PORTS_RESERVATIONS / 16 };
+enum { OPEN_TRIES = 32, TCP_BACKLOG = 128, RESERVATIONS_PER_USER = RELAY_PORTS_RESERVATIONS / 16 };
 
 /* An open socket without an allocation.  All live equally long, so the list is in order of age. */
 struct reservation {
@@ -365,22 +366,36 @@ static int take(struct relay_ports *ports, const struct turn_relay_want *want, s
     return err;
 }
 
-static int open_one(const struct net_addr *addr, bool ask_tos, struct udp_port *out)
+/* A listening socket in the place of a UDP one (RFC 6062): others on the same address and port, of
+ * this server, connect from there. */
+static int open_tcp(const struct net_addr *addr, struct udp_port *out)
+{
+    int fd = -1;
+    const int err = stream_listen_fd(addr, true, TCP_BACKLOG, &fd);
+
+    if (err == 0) {
+        udp_adopt(out, fd, addr, false);
+    }
+    return err;
+}
+
+static int open_one(const struct net_addr *addr, uint8_t protocol, bool ask_tos,
+                    struct udp_port *out)
 {
     const struct udp_options options = {.local = *addr, .ask_tos = ask_tos, .ask_errors = true};
 
-    return udp_open(&options, out);
+    return protocol == NET_TCP ? open_tcp(addr, out) : udp_open(&options, out);
 }
 
 /* Open the socket on `addr`, and the next one when it is a pair. */
-static int open_taken(const struct net_addr *addr, bool pair, bool ask_tos, struct udp_port *out,
-                      struct udp_port *out_next)
+static int open_taken(const struct net_addr *addr, const struct turn_relay_want *want, bool ask_tos,
+                      struct udp_port *out, struct udp_port *out_next)
 {
-    int err = open_one(addr, ask_tos, out);
-    if (err == 0 && pair) {
+    int err = open_one(addr, want->protocol, ask_tos, out);
+    if (err == 0 && want->want == TURN_PORT_EVEN_RESERVE) {
         struct net_addr next = *addr;
         next.port++;
-        err = open_one(&next, ask_tos, out_next);
+        err = open_one(&next, NET_UDP, ask_tos, out_next);
         if (err < 0) {
             udp_close(out);
         }
@@ -445,7 +460,7 @@ int relay_ports_open(struct relay_ports *ports, const struct turn_relay_want *wa
         if (err < 0) {
             return err == -ENOENT ? -EAFNOSUPPORT : -ENOSPC;
         }
-        err = open_taken(&addr, pair, ask_tos, out, &next);
+        err = open_taken(&addr, want, ask_tos, out, &next);
         if (err == 0) {
             return pair ? keep_next(ports, want, &next, out, now_ms) : 0;
         }

@@ -36,7 +36,8 @@ void relay_ports_free(struct relay_ports *ports);
 /* `count` descriptors more are needed by others: so many sockets fewer are opened.  At start. */
 void relay_ports_spare(struct relay_ports *ports, size_t count);
 
-/* Open the socket that `want` asks for; `ask_tos` as in udp_open().
+/* Open the socket that `want` asks for; `ask_tos` as in udp_open().  For TCP it is a listening one,
+ * whose descriptor the caller may take out of `*out`.
  * Returns 0 with `*out`; -EAFNOSUPPORT no address of that family; -ENOSPC no port, socket or room
  * for a reservation; -ENOENT no such reservation.  Nothing is kept on failure. */
 MUST_USE int relay_ports_open(struct relay_ports *ports, const struct turn_relay_want *want,

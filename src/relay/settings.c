@@ -7,13 +7,16 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/prefix_set.h"
 #include "base/secret.h"
 #include "conf/conf.h"
 #include "conf/conf_value.h"
 #include "crypto/mac.h"
+#include "io/tls.h"
 #include "relay/external.h"
 #include "relay/interfaces.h"
 #include "relay/listener.h"
+#include "relay/settings_int.h"
 #include "turn/gate.h"
 
 enum {
@@ -71,7 +74,7 @@ static int add_own(struct gate *gate, const struct settings_input *in)
         err = in->external->plain[family] ? gate_own(gate, &in->external->plain_ip[family]) : 0;
     }
     for (size_t i = 0; err == 0 && i < in->listeners->count; i++) {
-        const struct net_addr *addr = &in->listeners->addr[i];
+        const struct net_addr *addr = &in->listeners->item[i].addr;
         const struct net_addr outside = external_relayed(in->external, addr);
         err = gate_protect(gate, addr);
         err = err == 0 ? gate_protect(gate, &outside) : err; /* its public face as well */
@@ -149,26 +152,47 @@ static int put_nonce_keys(const struct settings_input *in, struct turn_config *c
     return 0;
 }
 
-static int put_alternates(const struct conf *conf, struct turn_config *config, char *why,
-                          size_t cap)
+static int put_alternate_list(const struct conf_list *list, uint16_t default_port,
+                              struct turn_alternates *out, char *why, size_t cap)
 {
-    const struct conf_list *list = conf->udp_alternate_server.count > 0
-                                       ? &conf->udp_alternate_server
-                                       : &conf->alternate_server;
-
     if (list->count > TURN_MAX_ALTERNATES) {
         (void)snprintf(why, cap, "more than %d alternate servers", TURN_MAX_ALTERNATES);
         return -EINVAL;
     }
     for (size_t i = 0; i < list->count; i++) {
-        if (net_addr_parse(list->items[i].text, 3478, &config->alternates[i]) < 0) {
-            (void)snprintf(why, cap, "%s:%u: alternate server %s is not an address",
-                           list->items[i].file, list->items[i].line, list->items[i].text);
+        const struct conf_text *item = &list->items[i];
+        struct turn_alternate *alternate = &out->items[i];
+        struct conf_endpoint endpoint;
+
+        if (conf_endpoint_parse(item->text, default_port, &endpoint) < 0) {
+            (void)snprintf(why, cap, "%s:%u: alternate server %s is not an address", item->file,
+                           item->line, item->text);
             return -EINVAL;
         }
+        alternate->addr = endpoint.addr;
+        memcpy(alternate->domain, endpoint.domain.p, endpoint.domain.n); /* at most 255 bytes */
+        alternate->domain[endpoint.domain.n] = 0;
     }
-    config->alternate_count = list->count;
+    out->count = list->count;
     return 0;
+}
+
+/* alternate-server is for UDP and TCP, unless they have lists of their own. */
+static int put_alternates(const struct conf *conf, struct turn_config *config, char *why,
+                          size_t cap)
+{
+    const struct conf_list *any = &conf->alternate_server;
+    const struct conf_list *udp = &conf->udp_alternate_server;
+    const struct conf_list *tcp = &conf->tcp_alternate_server;
+    int err = put_alternate_list(udp->count > 0 ? udp : any, 3478,
+                                 &config->alternates[TURN_ALTERNATE_UDP], why, cap);
+
+    err = err == 0 ? put_alternate_list(tcp->count > 0 ? tcp : any, 3478,
+                                        &config->alternates[TURN_ALTERNATE_TCP], why, cap)
+                   : err;
+    return err == 0 ? put_alternate_list(&conf->tls_alternate_server, 5349,
+                                         &config->alternates[TURN_ALTERNATE_TLS], why, cap)
+                    : err;
 }
 
 static enum turn_algorithms algorithms(const struct settings_input *in)
@@ -209,6 +233,7 @@ static void put_flags(const struct settings_input *in, struct turn_config *confi
     config->username_anonymity =
         conf->username_anonymity == CONF_ANONYMITY_AUTO && in->abilities.userhash;
     config->udp_relay = !conf->no_udp_relay;
+    config->tcp_relay = !conf->no_tcp_relay;
     config->ipv4_relay = in->relay_family[0];
     config->ipv6_relay = in->relay_family[1];
     config->additional_family = conf->additional_address_family;
@@ -217,12 +242,6 @@ static void put_flags(const struct settings_input *in, struct turn_config *confi
     config->draining = in->draining;
     config->algorithms = algorithms(in);
     config->default_family = default_family(conf);
-}
-
-/* One worker's share of a limit of the whole server; a limit stays one. */
-static uint32_t share(uint32_t limit, uint32_t workers)
-{
-    return workers > 1 ? (limit + workers - 1) / workers : limit;
 }
 
 static void put_limits(const struct settings_input *in, struct turn_config *config)
@@ -238,11 +257,13 @@ static void put_limits(const struct settings_input *in, struct turn_config *conf
     config->nonce_s = conf->stale_nonce != 0 ? conf->stale_nonce : NONCE_S_MAX;
     config->max_permissions = conf->max_permissions;
     config->max_channels = conf->max_channels;
+    config->max_connections = conf->max_peer_connections;
     config->max_bps = conf->max_bps;
     config->limit_capacity = conf->bps_capacity != 0;
     /* A client's packets all reach one worker, those of a prefix are spread over all. */
-    config->unauth_per_s =
-        conf->unauthorized_ratelimit ? share(conf->unauthorized_ratelimit_rps, in->workers) : 0;
+    config->unauth_per_s = conf->unauthorized_ratelimit
+                               ? settings_share(conf->unauthorized_ratelimit_rps, in->workers)
+                               : 0;
     config->unauth_burst = config->unauth_per_s * UNAUTH_BURST;
 }
 
@@ -272,6 +293,7 @@ int settings_new(const struct settings_input *in, struct settings **out, char *w
     err = err == 0 ? put_nonce_keys(in, &settings->config, why, cap) : err;
     err = err == 0 ? put_alternates(in->conf, &settings->config, why, cap) : err;
     err = err == 0 ? make_gate(in, &settings->gate) : err;
+    err = err == 0 ? settings_put_clients(in, settings) : err;
     if (err < 0) {
         settings_free(settings);
         return err;
@@ -287,6 +309,9 @@ void settings_free(struct settings *settings)
         return;
     }
     gate_free(settings->gate);
+    prefix_set_free(settings->proxy_from);
+    tls_set_unref(settings->tls);
+    free(settings->acme_redirect);
     secret_wipe(settings, sizeof(*settings));
     free(settings);
 }

@@ -13,6 +13,7 @@ struct stashed {
     void *port;
     uint32_t len;
     uint8_t tos;
+    uint8_t transport;
     uint8_t data[STASH_BYTES];
 };
 
@@ -60,10 +61,22 @@ uint32_t stash_put(struct stash *stash, const struct pkt *pkt, uint64_t now_ms)
     slot->local = pkt->local;
     slot->port = pkt->port;
     slot->tos = pkt->tos;
+    slot->transport = pkt->transport;
     slot->len = pkt->len;
     memcpy(slot->data, pkt->data, pkt->len);
     stash->count++;
     return dropped;
+}
+
+void stash_forget(struct stash *stash, const void *port)
+{
+    for (uint32_t i = 0; i < stash->count; i++) {
+        struct stashed *slot = &stash->ring[(stash->first + i) % STASH_PACKETS];
+        if (slot->port == port) {
+            slot->len = 0; /* what a datagram without bytes becomes: nothing */
+            slot->port = NULL;
+        }
+    }
 }
 
 bool stash_take(struct stash *stash, struct pkt *pkt, uint64_t now_ms, uint32_t *out_dropped)
@@ -83,6 +96,7 @@ bool stash_take(struct stash *stash, struct pkt *pkt, uint64_t now_ms, uint32_t 
     pkt->local = slot->local;
     pkt->port = slot->port;
     pkt->tos = slot->tos;
+    pkt->transport = slot->transport;
     pkt->df = false;
     memcpy(pkt->data, slot->data, slot->len);
     drop_first(stash);

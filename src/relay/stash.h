@@ -27,6 +27,9 @@ void stash_free(struct stash *stash);
  * itself when it is too long). */
 uint32_t stash_put(struct stash *stash, const struct pkt *pkt, uint64_t now_ms);
 
+/* Whoever `port` stands for has gone: his requests are empty packets from now on. */
+void stash_forget(struct stash *stash, const void *port);
+
 /* How many are kept. */
 uint32_t stash_count(const struct stash *stash);
 

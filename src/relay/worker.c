@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,17 +18,21 @@
 #include "io/udp_batch.h"
 #include "relay/control.h"
 #include "relay/listener.h"
+#include "relay/proxied.h"
 #include "relay/settings.h"
 #include "relay/stash.h"
 #include "relay/worker_int.h"
 
 enum {
-    MAILBOX_MESSAGES = 64,
+    MAILBOX_MESSAGES = 1024, /* connections that come from other workers, for the most part */
+    PROXIED_MAX = 65536,     /* clients behind balancers */
+    HOLDOFF_MAX = 65536,
+    DTLS_BUDGET = 256,
     TICK_BUDGET = 256,   /* allocations that expire in one turn */
     RECHECK_BUDGET = 64, /* allocations that are judged anew in one turn */
 };
 
-enum worker_mail { MAIL_STOP = 1, MAIL_CONFIGURE };
+enum worker_mail { MAIL_STOP = 1, MAIL_CONFIGURE, MAIL_STREAM };
 
 /* --- making --------------------------------------------------------------------------------------
  */
@@ -52,12 +57,57 @@ static int make_core(struct worker *w)
         .config = &w->settings->config,
         .effects = effects_of(w),
         .max_allocations = w->env->max_allocations,
+        .instance = w->index,
+        .instances = w->env->worker_count,
         .now_ms = w->now_ms,
         .wall_s = w->wall_s,
     };
 
     crypto_random_fill(w->random, (uint8_t *)&options.hash_key, sizeof(options.hash_key));
     return turn_server_new(&options, &w->core);
+}
+
+static struct hash_key random_key(struct worker *w)
+{
+    struct hash_key key;
+
+    crypto_random_fill(w->random, (uint8_t *)&key, sizeof(key));
+    return key;
+}
+
+/* What carries clients that do not speak plain UDP. */
+static int make_carriers(struct worker *w)
+{
+    const size_t client = sizeof(struct client_stream);
+    const size_t peer = sizeof(struct peer_stream);
+    const struct streams_options streams = {
+        .loop = w->loop,
+        .arg = w,
+        .limits = w->settings->stream,
+        .shared = w->env->conns,
+        .max_streams = w->env->max_connections,
+        .owner_bytes = client > peer ? client : peer,
+        .now_ms = w->now_ms,
+    };
+    const struct holdoff_options holdoff = {
+        .own_ms = w->settings->holdoff_ms,
+        .shared_ms = w->settings->holdoff_shared_ms,
+        .max_entries = HOLDOFF_MAX,
+        .key = random_key(w),
+    };
+
+    w->streams = streams_new(&streams);
+    w->holdoff = holdoff_new(&holdoff);
+    w->tcp_relays = slab_new(sizeof(struct tcp_relay), w->env->max_allocations);
+    w->proxied = proxied_new(PROXIED_MAX, random_key(w));
+    if (w->streams == NULL || w->holdoff == NULL || w->tcp_relays == NULL || w->proxied == NULL) {
+        return -ENOMEM;
+    }
+    const int err = client_dtls_new(w);
+    if (err == 0) {
+        client_dtls_configure(w);
+    }
+    return err;
 }
 
 static int make_parts(struct worker *w)
@@ -78,6 +128,7 @@ static int make_parts(struct worker *w)
     }
     w->mail_watch.fn = on_mail;
     int err = loop_add(w->loop, mailbox_fd(w->mailbox), false, &w->mail_watch);
+    err = err == 0 ? make_carriers(w) : err;
     err = err == 0 ? auth_worker_new(w->env->auth, on_auth_answers, w->mailbox, &w->auth) : err;
     return err == 0 ? make_core(w) : err;
 }
@@ -98,6 +149,7 @@ int worker_new(const struct worker_env *env, const struct settings *settings, un
     list_init(&w->ready);
     list_init(&w->round_end);
     list_init(&w->closing);
+    list_init(&w->waiting);
     const int err = make_parts(w);
     if (err < 0) {
         worker_free(w);
@@ -107,15 +159,19 @@ int worker_new(const struct worker_env *env, const struct settings *settings, un
     return 0;
 }
 
-int worker_listen(struct worker *w, const struct udp_port *port)
+int worker_listen(struct worker *w, const struct udp_port *port, const struct listener_spec *spec)
 {
     assert(!w->running && w->listener_count < LISTENER_MAX);
-    struct udp_port *mine = &w->listeners[w->listener_count];
+    struct worker_listener *listener = &w->listeners[w->listener_count];
+    struct udp_port *mine = &listener->port;
 
     *mine = *port;
     list_init(&mine->ready);
-    mine->role = WORKER_LISTENER;
+    mine->role =
+        spec->secure || spec->proxy || !spec->plain ? WORKER_MIXED_LISTENER : WORKER_LISTENER;
     mine->watch.fn = path_ready;
+    listener->spec = spec;
+    listener->stream.fd = -1;
     const int err = loop_add(w->loop, mine->fd, true, &mine->watch);
     if (err < 0) {
         return err;
@@ -124,17 +180,56 @@ int worker_listen(struct worker *w, const struct udp_port *port)
     return 0;
 }
 
+int worker_listen_stream(struct worker *w, int fd, const struct listener_spec *spec)
+{
+    assert(!w->running && w->listener_count < LISTENER_MAX);
+    struct worker_listener *listener = &w->listeners[w->listener_count];
+
+    listener->spec = spec;
+    listener->port.fd = -1;
+    listener->stream.handler = &client_stream_handler;
+    listener->stream.owner = spec;
+    listener->stream.fd = fd;
+    const int err = stream_listen(w->streams, &listener->stream);
+    if (err < 0) {
+        return err;
+    }
+    w->listener_count++;
+    return 0;
+}
+
+/* Connections on their way to a worker that has ended. */
+static void drop_mail(struct worker *w)
+{
+    struct mail mail;
+
+    while (w->mailbox != NULL && mailbox_take(w->mailbox, &mail)) {
+        if (mail.kind == MAIL_STREAM) {
+            stream_parcel_free(mail.what);
+        }
+    }
+}
+
 void worker_free(struct worker *w)
 {
     if (w == NULL) {
         return;
     }
     worker_stop(w);
+    drop_mail(w);
     turn_server_free(w->core);
     effects_reap(w);
+    for (size_t i = 0; i < w->listener_count; i++) {
+        stream_unlisten(&w->listeners[i].stream);
+    }
+    streams_free(w->streams);
+    client_dtls_free(w);
+    proxied_free(w->proxied);
+    holdoff_free(w->holdoff);
+    slab_free(w->tcp_relays);
     auth_worker_free(w->auth);
     for (size_t i = 0; i < w->listener_count; i++) {
-        udp_close(&w->listeners[i]);
+        udp_close(&w->listeners[i].port);
     }
     loop_free(w->loop);
     slab_free(w->socks);
@@ -158,6 +253,9 @@ static void configure(struct worker *w, struct worker_configure *message)
 {
     w->settings = message->settings;
     turn_server_configure(w->core, &w->settings->config);
+    streams_set_limits(w->streams, &w->settings->stream);
+    holdoff_set_times(w->holdoff, w->settings->holdoff_ms, w->settings->holdoff_shared_ms);
+    client_dtls_configure(w);
     w->rechecking = true;
     publish(w);
     (void)sem_post(message->done); /* the message is not ours any more */
@@ -172,21 +270,28 @@ static void serve_mail(struct worker *w)
     while (mailbox_take(w->mailbox, &mail)) {
         if (mail.kind == MAIL_CONFIGURE) {
             configure(w, mail.what);
+        } else if (mail.kind == MAIL_STREAM) {
+            client_stream_adopt(w, mail.what);
         } else {
             w->stop = true;
         }
     }
     (void)auth_worker_collect(w->auth, w->now_ms);
     path_resubmit(w);
+    client_stream_resume(w);
 }
 
 /* When the loop must go on at the latest. */
 static uint64_t next_turn(const struct worker *w)
 {
-    if (!list_empty(&w->ready) || w->rechecking || w->behind) {
+    if (!list_empty(&w->ready) || w->rechecking || w->behind || w->streams_more || w->dtls_more) {
         return w->now_ms;
     }
-    return turn_server_next_deadline(w->core);
+    const uint64_t core_ms = turn_server_next_deadline(w->core);
+    const uint64_t streams_ms = streams_next_deadline(w->streams);
+    const uint64_t dtls_ms = dtls_next_deadline(w->dtls);
+    const uint64_t first_ms = core_ms < streams_ms ? core_ms : streams_ms;
+    return first_ms < dtls_ms ? first_ms : dtls_ms;
 }
 
 static void turn(struct worker *w)
@@ -196,6 +301,7 @@ static void turn(struct worker *w)
     w->wall_s = clock_wall_s();
     turn_server_set_wall(w->core, w->wall_s);
     path_run(w);
+    w->streams_more = streams_run(w->streams, w->now_ms);
     if (w->mail) {
         serve_mail(w);
     }
@@ -203,6 +309,8 @@ static void turn(struct worker *w)
     if (w->rechecking) {
         w->rechecking = !turn_server_recheck(w->core, RECHECK_BUDGET, w->now_ms);
     }
+    w->dtls_more = dtls_tick(w->dtls, w->now_ms, DTLS_BUDGET);
+    path_flush(w);
     effects_reap(w);
     publish(w);
 }
@@ -244,22 +352,34 @@ static int post(struct worker *w, enum worker_mail kind, void *what)
     return mailbox_post(w->mailbox, &mail);
 }
 
+/* Other workers may have filled the mailbox; its owner empties it in every turn. */
+static void post_surely(struct worker *w, enum worker_mail kind, void *what)
+{
+    while (post(w, kind, what) < 0) {
+        (void)sched_yield();
+    }
+}
+
 void worker_stop(struct worker *w)
 {
     if (w == NULL || !w->running) {
         return;
     }
-    /* Only control posts, and waits for each answer: there is room. */
-    if (post(w, MAIL_STOP, NULL) < 0) {
-        abort();
-    }
+    post_surely(w, MAIL_STOP, NULL);
     (void)pthread_join(w->thread, NULL);
     w->running = false;
 }
 
-int worker_reconfigure(struct worker *w, struct worker_configure *message)
+void worker_reconfigure(struct worker *w, struct worker_configure *message)
 {
-    return post(w, MAIL_CONFIGURE, message);
+    post_surely(w, MAIL_CONFIGURE, message);
+}
+
+void worker_give_stream(struct worker *w, struct stream_parcel *parcel)
+{
+    if (post(w, MAIL_STREAM, parcel) < 0) {
+        stream_parcel_free(parcel); /* its mail is full: the client may try again */
+    }
 }
 
 /* --- numbers -------------------------------------------------------------------------------------

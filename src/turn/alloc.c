@@ -15,6 +15,7 @@ enum {
     PERMS_PER_ALLOC =
         2 * TURN_SURE_PERMS, /* memory plan: the average that all allocations together may have */
     CHANS_PER_ALLOC = 2 * TURN_SURE_CHANS,
+    CONNS_PER_ALLOC = 2 * TURN_SURE_CONNS,
 };
 
 static uint32_t times(uint32_t a, uint32_t b)
@@ -36,17 +37,23 @@ int turn_tables_init(struct turn_tables *t, struct wheel *wheel, struct hash_key
     table_init(&t->by_peer, offsetof(struct turn_chan, peer), sizeof(struct turn_chan_peer), key);
     table_init(&t->by_tid, offsetof(struct turn_tombstone, key), sizeof(struct turn_tombstone_key),
                key);
+    table_init(&t->conns, offsetof(struct turn_conn, id), sizeof(uint32_t), key);
+    table_init(&t->conn_peers, offsetof(struct turn_conn, peer), sizeof(struct turn_conn_peer),
+               key);
 
     t->alloc_slab = slab_new(sizeof(struct turn_alloc), max_allocations);
     t->perm_slab = slab_new(sizeof(struct turn_perm), times(max_allocations, PERMS_PER_ALLOC));
     t->chan_slab = slab_new(sizeof(struct turn_chan), times(max_allocations, CHANS_PER_ALLOC));
     t->perm_pool = times(max_allocations, PERMS_PER_ALLOC - TURN_SURE_PERMS);
     t->chan_pool = times(max_allocations, CHANS_PER_ALLOC - TURN_SURE_CHANS);
+    t->conn_slab = slab_new(sizeof(struct turn_conn), times(max_allocations, CONNS_PER_ALLOC));
+    t->conn_pool = times(max_allocations, CONNS_PER_ALLOC - TURN_SURE_CONNS);
     t->tomb_slab = slab_new(sizeof(struct turn_tombstone), MAX_TOMBSTONES);
     t->name_slab = slab_new(sizeof(struct turn_name) + SHORT_NAME, max_allocations);
     t->long_name_slab = slab_new(sizeof(struct turn_name) + CREDENTIAL_NAME_MAX, max_allocations);
     if (t->alloc_slab == NULL || t->perm_slab == NULL || t->chan_slab == NULL ||
-        t->tomb_slab == NULL || t->name_slab == NULL || t->long_name_slab == NULL) {
+        t->conn_slab == NULL || t->tomb_slab == NULL || t->name_slab == NULL ||
+        t->long_name_slab == NULL) {
         turn_tables_fini(t);
         return -ENOMEM;
     }
@@ -60,9 +67,12 @@ void turn_tables_fini(struct turn_tables *t)
     table_fini(&t->by_number);
     table_fini(&t->by_peer);
     table_fini(&t->by_tid);
+    table_fini(&t->conns);
+    table_fini(&t->conn_peers);
     slab_free(t->alloc_slab);
     slab_free(t->perm_slab);
     slab_free(t->chan_slab);
+    slab_free(t->conn_slab);
     slab_free(t->tomb_slab);
     slab_free(t->name_slab);
     slab_free(t->long_name_slab);
@@ -83,10 +93,12 @@ struct turn_alloc *turn_alloc_new(struct turn_tables *t, const struct five_tuple
     alloc->session = t->next_session++;
     alloc->created_ms = now_ms;
     alloc->gate_generation = t->generation;
+    alloc->protocol = NET_UDP;
     alloc->relay[0].alloc = alloc;
     alloc->relay[1].alloc = alloc;
     list_init(&alloc->perms);
     list_init(&alloc->chans);
+    list_init(&alloc->conns);
     wheel_timer_init(&alloc->timer);
     list_push(&t->allocs, &alloc->node);
     return alloc;
@@ -157,6 +169,9 @@ void turn_alloc_free(struct turn_tables *t, struct turn_alloc *alloc)
     }
     LIST_EACH_SAFE (node, &alloc->perms) {
         turn_perm_remove(t, alloc, CONTAINER_OF(node, struct turn_perm, node));
+    }
+    LIST_EACH_SAFE (node, &alloc->conns) {
+        turn_conn_remove(t, CONTAINER_OF(node, struct turn_conn, node));
     }
     wheel_cancel(t->wheel, &alloc->timer);
     list_remove(&alloc->node);
@@ -234,6 +249,12 @@ void turn_alloc_sweep(struct turn_tables *t, struct turn_alloc *alloc, uint64_t 
         const struct turn_perm *perm = CONTAINER_OF(node, struct turn_perm, node);
         if (perm->expires_ms < next) {
             next = perm->expires_ms;
+        }
+    }
+    LIST_EACH (node, &alloc->conns) {
+        const struct turn_conn *conn = CONTAINER_OF(node, struct turn_conn, node);
+        if (conn->expires_ms < next) {
+            next = conn->expires_ms;
         }
     }
     for (int i = 0; i < 2; i++) {

@@ -17,6 +17,7 @@
 #include "base/table.h"
 #include "base/wheel.h"
 #include "crypto/credential.h"
+#include "crypto/mac.h"
 #include "turn/five_tuple.h"
 #include "turn/turn_server.h"
 #include "wire/stun_msg.h"
@@ -68,6 +69,40 @@ struct turn_chan {
     struct list node; /* in alloc->chans */
 };
 
+/* RFC 6062: a connection between a TCP relay and a peer, until the client binds one of its own to
+ * it, and then the pair. */
+enum turn_conn_state {
+    TURN_CONN_CONNECTING, /* a Connect that is not answered yet */
+    TURN_CONN_WAITING,    /* for its ConnectionBind */
+    TURN_CONN_BOUND,
+};
+
+struct turn_conn_peer {
+    uint64_t session;
+    struct net_addr addr;
+};
+
+/* What the answer to a Connect needs of its request. */
+struct turn_conn_request {
+    uint32_t has; /* enum turn_has */
+    uint8_t tid[STUN_TID];
+    uint8_t transmit_count;
+    uint8_t integrity; /* enum turn_integrity */
+    uint8_t key_len;
+    uint8_t key[CRYPTO_SHA256_LEN]; /* as it was when the request was proven; wiped when answered */
+};
+
+struct turn_conn {
+    uint32_t id; /* CONNECTION-ID */
+    uint8_t state;
+    struct turn_conn_peer peer;
+    struct turn_alloc *alloc;
+    void *handle;                     /* the effects'; NULL while there is none */
+    uint64_t expires_ms;              /* WAITING: when it must be bound; else UINT64_MAX */
+    struct list node;                 /* in alloc->conns */
+    struct turn_conn_request request; /* CONNECTING */
+};
+
 struct turn_alloc {
     struct five_tuple tuple;
     uint32_t chan_count;
@@ -78,6 +113,7 @@ struct turn_alloc {
     struct bucket to_client;
     struct list perms;
     struct list chans;
+    struct list conns;        /* peer data connections */
     struct list node;         /* in tables->allocs, oldest judged by the gate first */
     struct wheel_timer timer; /* not later than the first thing in here that expires */
     uint64_t created_ms;
@@ -87,8 +123,10 @@ struct turn_alloc {
     struct turn_traffic traffic;
     uint32_t perm_count;
     uint32_t gate_generation; /* the configuration whose gate has judged it */
-    uint16_t family_code[2];  /* asked for but not granted: why IPv4 / IPv6 is missing, or 0 */
-    uint8_t tid[STUN_TID];    /* of the Allocate that made it */
+    uint32_t conn_count;
+    uint16_t family_code[2]; /* asked for but not granted: why IPv4 / IPv6 is missing, or 0 */
+    uint8_t protocol;        /* of its relays: NET_UDP or NET_TCP */
+    uint8_t tid[STUN_TID];   /* of the Allocate that made it */
 };
 
 /* An ended allocation's making transaction: a late duplicate must not make it again. */
@@ -108,13 +146,18 @@ struct turn_tables {
     struct table by_number; /* struct turn_chan */
     struct table by_peer;   /* struct turn_chan */
     struct table by_tid;    /* struct turn_tombstone */
+    struct table conns;     /* struct turn_conn, by CONNECTION-ID */
+    struct table conn_peers;
     struct slab *alloc_slab;
     uint32_t perm_pool;   /* entries beyond what each allocation is sure of: how many there are */
     uint32_t perm_shared; /* and how many of them are out */
     uint32_t chan_pool;
     uint32_t chan_shared;
+    uint32_t conn_pool;
+    uint32_t conn_shared;
     struct slab *perm_slab;
     struct slab *chan_slab;
+    struct slab *conn_slab;
     struct slab *tomb_slab;
     struct slab *name_slab; /* names of usual length */
     struct slab *long_name_slab;
@@ -171,9 +214,9 @@ bool turn_tombstone_holds(struct turn_tables *t, const struct five_tuple *tuple,
 struct turn_perm *turn_perm_find(const struct turn_tables *t, const struct turn_alloc *alloc,
                                  const struct net_ip *ip, uint64_t now_ms);
 
-/* Every allocation is sure of this many permissions and channels; what it takes beyond them comes
- * out of a pool that all share, so that none can starve the others. */
-enum { TURN_SURE_PERMS = 8, TURN_SURE_CHANS = 4 };
+/* Every allocation is sure of this many permissions, channels and peer data connections; what it
+ * takes beyond them comes out of a pool that all share, so that none can starve the others. */
+enum { TURN_SURE_PERMS = 8, TURN_SURE_CHANS = 4, TURN_SURE_CONNS = 2 };
 
 /* Find or make the entry for `ip`.  A new one is not alive until turn_perm_refresh().
  * NULL at `max` entries, with the shared pool exhausted, or without memory. */
@@ -201,3 +244,20 @@ MUST_USE int turn_chan_bind(struct turn_tables *t, struct turn_alloc *alloc, uin
                             const struct net_addr *peer, uint32_t max, uint64_t expires_ms,
                             uint64_t now_ms);
 void turn_chan_remove(struct turn_tables *t, struct turn_alloc *alloc, struct turn_chan *chan);
+
+/* --- peer data connections (conn.c) -------------------------------------------------------------
+ */
+
+/* The connection with `id` / of `alloc` with `peer`, whatever its state, or NULL. */
+struct turn_conn *turn_conn_find(const struct turn_tables *t, uint32_t id);
+struct turn_conn *turn_conn_by_peer(const struct turn_tables *t, const struct turn_alloc *alloc,
+                                    const struct net_addr *peer);
+
+/* Make the record of a connection with `peer`, not there yet, under the unused CONNECTION-ID `id`.
+ * NULL at `max` connections, with the shared pool exhausted, or without memory. */
+MUST_USE struct turn_conn *turn_conn_new(struct turn_tables *t, struct turn_alloc *alloc,
+                                         uint32_t id, const struct net_addr *peer, uint32_t max);
+
+/* From now on the connection waits to be bound, until `expires_ms`. */
+void turn_conn_wait(struct turn_tables *t, struct turn_conn *conn, uint64_t expires_ms);
+void turn_conn_remove(struct turn_tables *t, struct turn_conn *conn);

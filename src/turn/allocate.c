@@ -5,8 +5,6 @@
 
 #include "turn/turn_int.h"
 
-enum { PROTOCOL_UDP = 17 };
-
 uint32_t turn_grant_lifetime(const struct turn_config *config, const struct turn_req *req)
 {
     uint32_t lifetime = config->default_lifetime_s;
@@ -23,8 +21,9 @@ uint32_t turn_grant_lifetime(const struct turn_config *config, const struct turn
 
 /* What the attributes ask for, once their combination is found to be legal. */
 struct wish {
-    uint8_t family; /* NET_V4 or NET_V6 */
-    bool both;      /* ADDITIONAL-ADDRESS-FAMILY */
+    uint8_t family;   /* NET_V4 or NET_V6 */
+    bool both;        /* ADDITIONAL-ADDRESS-FAMILY */
+    uint8_t protocol; /* NET_UDP or NET_TCP */
     enum turn_port_want port;
 };
 
@@ -49,17 +48,27 @@ static uint8_t default_family(const struct turn_call *call)
 }
 
 /* Check 4, and RFC 8656 section 3.7: from an IPv4 client to an IPv6 relay the DF bit of what comes
- * in cannot be seen, so DONT-FRAGMENT is answered as an unknown attribute. */
+ * in cannot be seen, so DONT-FRAGMENT is answered as an unknown attribute.  A stream has no such
+ * bit, and the attribute is honoured (RFC 8656 section 15). */
 static bool df_impossible(const struct turn_call *call, uint8_t family)
 {
     return (call->req->has & HAS_DONT_FRAGMENT) != 0 && call->tuple.client.family == NET_V4 &&
-           family == NET_V6;
+           family == NET_V6 && !net_is_stream(call->tuple.protocol);
 }
 
 /* A reservation's token tells its family in its lowest bit. */
 static uint8_t token_family(uint64_t token)
 {
     return (token & 1) != 0 ? NET_V6 : NET_V4;
+}
+
+/* RFC 6062 section 5.1: a TCP relay is for clients on a stream, and has neither ports in pairs nor
+ * datagrams; two families at once are not offered. */
+static bool tcp_legal(const struct turn_call *call, bool additional)
+{
+    const uint32_t illegal = HAS_DONT_FRAGMENT | HAS_EVEN_PORT | HAS_RESERVATION_TOKEN;
+
+    return net_is_stream(call->tuple.protocol) && (call->req->has & illegal) == 0 && !additional;
 }
 
 /* Checks 3 to 9 of RFC 8656 section 7.2. */
@@ -76,12 +85,16 @@ static enum stun_code read_wish(struct turn_call *call, struct wish *wish)
     if ((req->has & HAS_REQUESTED_TRANSPORT) == 0) {
         return STUN_BAD_REQUEST;
     }
-    if (req->transport != PROTOCOL_UDP) {
+    if (req->transport != NET_UDP && req->transport != NET_TCP) {
         return STUN_UNSUPPORTED_TRANSPORT;
+    }
+    if (req->transport == NET_TCP && !tcp_legal(call, additional)) {
+        return STUN_BAD_REQUEST;
     }
     *wish = (struct wish){
         .family = requested ? req->family : default_family(call),
         .both = additional,
+        .protocol = req->transport,
         .port = even ? (req->even_port_reserve ? TURN_PORT_EVEN_RESERVE : TURN_PORT_EVEN)
                      : TURN_PORT_ANY,
     };
@@ -111,29 +124,40 @@ static enum stun_code read_wish(struct turn_call *call, struct wish *wish)
     return STUN_OK;
 }
 
+static enum turn_alternate_kind alternate_kind(uint32_t transport)
+{
+    switch (transport) {
+    case NET_TCP:
+        return TURN_ALTERNATE_TCP;
+    case NET_TLS:
+    case NET_DTLS:
+        return TURN_ALTERNATE_TLS;
+    default:
+        return TURN_ALTERNATE_UDP;
+    }
+}
+
 /* Where the client is sent instead (RFC 8489 section 10): a server of its own family first, one of
  * the other family after it. */
 static bool redirect(struct turn_call *call)
 {
-    struct turn_server *s = call->server;
-    const struct turn_config *config = s->config;
-    const struct net_addr *other = NULL;
+    const enum turn_alternate_kind kind = alternate_kind(call->tuple.protocol);
+    const struct turn_alternates *list = &call->server->config->alternates[kind];
+    uint32_t *next = &call->server->next_alternate[kind];
+    const uint32_t first = *next;
+    const struct turn_alternate *other = NULL;
 
-    for (size_t i = 0; i < config->alternate_count; i++) {
-        const struct net_addr *at =
-            &config->alternates[(s->next_alternate + i) % config->alternate_count];
-        if (at->family != call->tuple.client.family) {
+    for (size_t i = 0; i < list->count; i++) {
+        const struct turn_alternate *at = &list->items[(first + i) % list->count];
+        if (at->addr.family != call->tuple.client.family) {
             other = other == NULL ? at : other;
         } else if (call->alternate_count == 0) {
-            call->alternate[call->alternate_count++] = *at;
-            s->next_alternate = (uint32_t)((s->next_alternate + i + 1) % config->alternate_count);
-        }
-        if (call->alternate_count == 1 && other != NULL) {
-            break;
+            call->alternate[call->alternate_count++] = at;
+            *next = (uint32_t)((first + i + 1) % list->count);
         }
     }
     if (call->alternate_count == 1 && other != NULL) {
-        call->alternate[call->alternate_count++] = *other;
+        call->alternate[call->alternate_count++] = other;
     }
     return call->alternate_count > 0;
 }
@@ -157,6 +181,7 @@ static enum stun_code open_relay(struct turn_call *call, struct turn_alloc *allo
         .relay = slot,
         .server = call->tuple.server,
         .family = family,
+        .protocol = alloc->protocol,
         .user = turn_alloc_quota_user(alloc),
         .want = port,
         .token = call->req->reservation_token,
@@ -223,6 +248,7 @@ static enum stun_code create(struct turn_call *call, const struct wish *wish)
     if (alloc == NULL) {
         return STUN_INSUFFICIENT_CAPACITY;
     }
+    alloc->protocol = wish->protocol;
     enum stun_code code;
     switch (s->fx.quota_take(s->fx.arg, turn_alloc_quota_user(alloc))) {
     case 0:
@@ -280,10 +306,10 @@ enum stun_code turn_on_allocate(struct turn_call *call)
     if (code != STUN_OK) {
         return code;
     }
-    if (!config->udp_relay || config->draining) {
+    if (!(wish.protocol == NET_TCP ? config->tcp_relay : config->udp_relay) || config->draining) {
         return STUN_FORBIDDEN;
     }
-    if (config->alternate_count > 0 && call->integrity != TURN_NO_INTEGRITY && redirect(call)) {
+    if (call->integrity != TURN_NO_INTEGRITY && redirect(call)) {
         return STUN_TRY_ALTERNATE;
     }
     call->lifetime_s = turn_grant_lifetime(config, call->req);

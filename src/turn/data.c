@@ -15,6 +15,11 @@ enum {
     XOR_ADDR_V6 = 4 + 20,
     DSCP_BITS = 0xfc,
     ECN_BITS = 0x03,
+    /* Largest messages of a stream: a STUN body is a multiple of 4; ChannelData with padding. */
+    STREAM_STUN_MAX = STUN_HEADER + 65532,
+    STREAM_CHANNEL_MAX = CHANNEL_HEAD + 65536,
+    /* Largest plaintext of a DTLS record (RFC 6347 section 4.1), and one message fills one. */
+    DTLS_MAX = 16384,
 };
 
 enum direction { TO_PEER = 0, TO_CLIENT = 1 };
@@ -52,11 +57,12 @@ static inline enum drop over_limit(struct turn_server *s, struct turn_alloc *all
     return DROP_COUNT;
 }
 
-/* RFC 8656 section 14: DSCP and ECN as they came, or the alternate values. */
-static inline uint8_t tos_out(const struct turn_config *config, uint8_t tos)
+/* RFC 8656 sections 14 to 16: DSCP and ECN as they came, or the alternate values.  A stream has no
+ * ECN of one message, and nothing of ours is set on it. */
+static inline uint8_t tos_out(const struct turn_config *config, uint8_t tos, bool ecn)
 {
-    return (uint8_t)(tos &
-                     ((config->copy_dscp ? DSCP_BITS : 0) | (config->copy_ecn ? ECN_BITS : 0)));
+    return (uint8_t)(tos & ((config->copy_dscp ? DSCP_BITS : 0) |
+                            (config->copy_ecn && ecn ? ECN_BITS : 0)));
 }
 
 static enum turn_verdict send_to_peer(struct turn_server *s, struct turn_alloc *alloc,
@@ -64,7 +70,8 @@ static enum turn_verdict send_to_peer(struct turn_server *s, struct turn_alloc *
 {
     pkt->local = relay->bound;
     pkt->port = relay->port;
-    pkt->tos = tos_out(s->config, pkt->tos);
+    pkt->transport = NET_UDP;
+    pkt->tos = tos_out(s->config, pkt->tos, !net_is_stream(alloc->tuple.protocol));
     alloc->traffic.to_peer_packets++;
     alloc->traffic.to_peer_bytes += pkt->len;
     turn_count(&s->count.to_peer_packets, 1);
@@ -72,14 +79,24 @@ static enum turn_verdict send_to_peer(struct turn_server *s, struct turn_alloc *
     return TURN_TO_PEER;
 }
 
-static enum turn_verdict send_to_client(const struct turn_server *s, const struct turn_alloc *alloc,
-                                        struct pkt *pkt)
+void turn_to_client(const struct turn_alloc *alloc, struct pkt *pkt)
 {
     pkt->remote = alloc->tuple.client;
     pkt->local = alloc->tuple.server;
     pkt->port = alloc->listener;
-    pkt->tos = tos_out(s->config, pkt->tos);
+    pkt->transport = (uint8_t)alloc->tuple.protocol;
+    pkt->tos = 0;
     pkt->df = false;
+}
+
+static enum turn_verdict send_to_client(const struct turn_server *s, const struct turn_alloc *alloc,
+                                        struct pkt *pkt)
+{
+    const uint8_t tos =
+        net_is_stream(alloc->tuple.protocol) ? 0 : tos_out(s->config, pkt->tos, true);
+
+    turn_to_client(alloc, pkt);
+    pkt->tos = tos;
     return TURN_TO_CLIENT;
 }
 
@@ -116,6 +133,14 @@ enum turn_verdict turn_channel_data(struct turn_server *s, struct pkt *pkt, uint
     return send_to_peer(s, alloc, relay, pkt);
 }
 
+/* RFC 8656 section 13: DONT-FRAGMENT is ignored wherever IPv6 is on one side; but not from a stream
+ * (section 15). */
+static bool df_honoured(const struct turn_alloc *alloc, const struct net_addr *peer)
+{
+    return net_is_stream(alloc->tuple.protocol) ||
+           (alloc->tuple.client.family == NET_V4 && peer->family == NET_V4);
+}
+
 /* Send indication (RFC 8656 section 11.2). */
 enum turn_verdict turn_on_send(struct turn_server *s, struct pkt *pkt, const struct turn_req *req,
                                uint64_t now_ms)
@@ -136,6 +161,9 @@ enum turn_verdict turn_on_send(struct turn_server *s, struct pkt *pkt, const str
     if (alloc == NULL) {
         return turn_drop(s, DROP_NO_ALLOCATION);
     }
+    if (alloc->protocol != NET_UDP) {
+        return turn_drop(s, DROP_TCP_ALLOCATION);
+    }
     const struct turn_relay *relay = turn_alloc_relay(alloc, peer->family);
     if (relay == NULL || relay->expires_ms <= now_ms ||
         (peer->family == NET_V6 && net_ip_is_v4(&peer->ip))) {
@@ -151,17 +179,19 @@ enum turn_verdict turn_on_send(struct turn_server *s, struct pkt *pkt, const str
     if (limit != DROP_COUNT) {
         return turn_drop(s, limit);
     }
-    /* RFC 8656 section 13: DONT-FRAGMENT is ignored wherever IPv6 is on one side. */
-    pkt->df = (req->has & HAS_DONT_FRAGMENT) != 0 && alloc->tuple.client.family == NET_V4 &&
-              peer->family == NET_V4;
+    pkt->df = (req->has & HAS_DONT_FRAGMENT) != 0 && df_honoured(alloc, peer);
     pkt_strip(pkt, (uint32_t)(req->data.p - pkt->data), (uint32_t)req->data.n);
     pkt->remote = *peer;
     return send_to_peer(s, alloc, relay, pkt);
 }
 
-static uint32_t datagram_max(const struct net_addr *client)
+/* How long a message to the client may be: `stream_max` on a stream. */
+static uint32_t message_max(const struct five_tuple *tuple, uint32_t stream_max)
 {
-    return client->family == NET_V4 ? UDP_MAX_V4 : UDP_MAX_V6;
+    if (tuple->protocol == NET_UDP) {
+        return tuple->client.family == NET_V4 ? UDP_MAX_V4 : UDP_MAX_V6;
+    }
+    return net_is_stream(tuple->protocol) ? stream_max : DTLS_MAX;
 }
 
 static void put_attr_head(uint8_t *at, uint16_t type, uint16_t len)
@@ -195,7 +225,7 @@ static enum drop wrap_data(struct turn_server *s, const struct turn_alloc *alloc
     const uint32_t padding = -len & 3;
     const uint8_t *end = pkt->buf + PKT_HEADROOM + pkt->cap;
 
-    if (head + len + padding > datagram_max(&alloc->tuple.client) ||
+    if (head + len + padding > message_max(&alloc->tuple, STREAM_STUN_MAX) ||
         pkt->data + len + padding > end) {
         return DROP_TOO_BIG;
     }
@@ -205,16 +235,21 @@ static enum drop wrap_data(struct turn_server *s, const struct turn_alloc *alloc
     return DROP_COUNT;
 }
 
-/* Put a ChannelData head before a peer's datagram (RFC 8656 section 12.5; no padding on UDP). */
+/* Put a ChannelData head before a peer's datagram, and padding behind it on a stream (RFC 8656
+ * section 12.5); Length does not count it. */
 static enum drop wrap_channel(const struct turn_alloc *alloc, const struct turn_chan *chan,
                               struct pkt *pkt)
 {
     const uint32_t len = pkt->len;
+    const uint32_t padding = net_is_stream(alloc->tuple.protocol) ? -len & 3 : 0;
 
-    if (len + CHANNEL_HEAD > datagram_max(&alloc->tuple.client)) {
+    if (CHANNEL_HEAD + len + padding > message_max(&alloc->tuple, STREAM_CHANNEL_MAX) ||
+        pkt->data + len + padding > pkt->buf + PKT_HEADROOM + pkt->cap) {
         return DROP_TOO_BIG;
     }
+    memset(pkt->data + len, 0, padding);
     channel_data_head(pkt_prepend(pkt, CHANNEL_HEAD), (uint16_t)chan->number.number, (uint16_t)len);
+    pkt->len += padding;
     return DROP_COUNT;
 }
 

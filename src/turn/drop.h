@@ -17,7 +17,9 @@
     X(KEY_BUSY, "key-busy")                   /* credentials cannot be looked up now */            \
     X(NO_ALLOCATION, "no-allocation")                                                              \
     X(NO_CHANNEL, "no-channel")                                                                    \
-    X(BAD_LENGTH, "bad-length") /* ChannelData shorter than it says */                             \
+    X(TCP_ALLOCATION, "tcp-allocation") /* a Send indication on one (RFC 6062) */                  \
+    X(CONNECTIONS, "connections")       /* no room for another peer data connection */             \
+    X(BAD_LENGTH, "bad-length")         /* ChannelData shorter than it says */                     \
     X(NO_PERMISSION, "no-permission")                                                              \
     X(PEER_DENIED, "peer-denied") /* the gate */                                                   \
     X(PEER_FAMILY, "peer-family")                                                                  \

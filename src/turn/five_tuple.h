@@ -10,7 +10,7 @@
 struct five_tuple {
     struct net_addr client;
     struct net_addr server;
-    uint32_t protocol; /* 17 UDP; later 6 TCP, and TLS and DTLS numbers of our own */
+    uint32_t protocol; /* enum net_transport */
 };
 
 _Static_assert(sizeof(struct five_tuple) == 52, "five_tuple is hashed as it lies");

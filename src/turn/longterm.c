@@ -97,9 +97,16 @@ static bool userhash_denotes(const struct turn_call *call, struct bytes name)
            crypto_equal(hash, call->req->userhash.p, sizeof(hash));
 }
 
-static bool names_user_of(const struct turn_call *call)
+/* The allocation whose own key may prove the request: of its 5-tuple, or of the connection that a
+ * ConnectionBind names (RFC 6062 section 4.3: the control connection's credentials). */
+static const struct turn_alloc *own_alloc(const struct turn_call *call)
 {
-    const struct bytes user = turn_alloc_user(call->alloc);
+    return call->conn != NULL ? call->conn->alloc : call->alloc;
+}
+
+static bool names_user_of(const struct turn_call *call, const struct turn_alloc *alloc)
+{
+    const struct bytes user = turn_alloc_user(alloc);
 
     if ((call->req->has & HAS_USERNAME) != 0 && !bytes_equal(call->req->username, user)) {
         return false;
@@ -107,17 +114,19 @@ static bool names_user_of(const struct turn_call *call)
     return userhash_denotes(call, user);
 }
 
-/* Try the key that made the allocation of this 5-tuple: what it proves needs no look-up, and an
- * established session outlives its credentials and the database. */
+/* Try the key that made the allocation: what it proves needs no look-up, and an established session
+ * outlives its credentials and the database. */
 static int try_allocation(struct turn_call *call, uint16_t algorithm)
 {
-    if (call->alloc == NULL || call->alloc->user == NULL || !names_user_of(call)) {
+    const struct turn_alloc *alloc = own_alloc(call);
+
+    if (alloc == NULL || alloc->user == NULL || !names_user_of(call, alloc)) {
         return -EPERM;
     }
-    const int err = check_integrity(call, key_for(&call->alloc->key, algorithm));
+    const int err = check_integrity(call, key_for(&alloc->key, algorithm));
     if (err == 0) {
-        const struct turn_name *user = call->alloc->user;
-        call->user_key = call->alloc->key;
+        const struct turn_name *user = alloc->user;
+        call->user_key = alloc->key;
         call->found.name_len = user->len;
         call->found.quota_from = user->quota_from;
         call->found.quota_len = user->quota_len;
@@ -203,7 +212,8 @@ int turn_authenticate(struct turn_call *call)
     if (!is_complete(req)) {
         return STUN_BAD_REQUEST;
     }
-    const int nonce = turn_nonce_check(s, &call->pkt->remote, req->nonce, &offered);
+    const struct net_addr client = turn_nonce_client(call->pkt);
+    const int nonce = turn_nonce_check(s, &client, req->nonce, &offered);
     if (nonce < 0) {
         return nonce;
     }

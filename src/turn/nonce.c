@@ -66,6 +66,16 @@ static int nonce_mac(struct turn_server *s, size_t i, const struct net_addr *cli
     return err < 0 ? err : crypto_hmac_sha256(s->mac, key, parts, ARRAY_SIZE(parts), out);
 }
 
+struct net_addr turn_nonce_client(const struct pkt *pkt)
+{
+    struct net_addr client = pkt->remote;
+
+    if (net_is_stream(pkt->transport)) {
+        client.port = 0;
+    }
+    return client;
+}
+
 int turn_nonce_make(struct turn_server *s, const struct net_addr *client,
                     uint8_t out[TURN_NONCE_LEN])
 {

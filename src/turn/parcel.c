@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The session parcel: the one place that says what a session is made of.
  *
- *   version 1 | 5-tuple | age | tid | reservation | user | key | 2 relays | buckets | traffic |
+ *   version 2 | 5-tuple | age | tid | reservation | user | key | 2 relays | buckets | traffic |
  *   permissions | channels
  *
  * Numbers are big-endian; times are milliseconds that are left (or have passed: age). */
@@ -10,7 +10,7 @@
 
 #include "turn/turn_int.h"
 
-enum { PARCEL_VERSION = 1, KEY_MD5 = 1, KEY_SHA256 = 2 };
+enum { PARCEL_VERSION = 2, KEY_MD5 = 1, KEY_SHA256 = 2 };
 
 /* --- reading: a bounded cursor with a sticky error ----------------------------------------------
  */
@@ -126,6 +126,7 @@ static void put_relay(struct writer *w, const struct turn_relay *relay, uint16_t
     writer_be16(w, family_code);
     writer_u8(w, relay->port != NULL);
     if (relay->port != NULL) {
+        writer_u8(w, NET_UDP);
         writer_be64(w, left_ms(relay->expires_ms, now_ms));
         put_addr(w, &relay->bound);
         put_addr(w, &relay->relayed);
@@ -142,10 +143,12 @@ static int take_relay(struct reader *r, struct turn_relay *relay, uint8_t family
         return -EINVAL;
     }
     if (present) {
+        const uint64_t protocol = take_number(r, 1);
         relay->expires_ms = now_ms + take_number(r, 8);
         relay->bound = take_addr(r);
         relay->relayed = take_addr(r);
-        r->bad = r->bad || relay->bound.family != family || relay->relayed.family != family;
+        r->bad = r->bad || protocol != NET_UDP || relay->bound.family != family ||
+                 relay->relayed.family != family;
     }
     return 0;
 }
@@ -251,6 +254,9 @@ int turn_server_pack(const struct turn_server *s, const struct five_tuple *tuple
     if (alloc == NULL) {
         return -ENOENT;
     }
+    if (alloc->protocol != NET_UDP) {
+        return -EOPNOTSUPP;
+    }
     writer_u8(out, PARCEL_VERSION);
     put_addr(out, &alloc->tuple.client);
     put_addr(out, &alloc->tuple.server);
@@ -303,6 +309,11 @@ static int unpack_body(struct turn_tables *t, struct turn_alloc *alloc, struct r
     return r->bad || r->rest.n > 0 ? -EBADMSG : 0;
 }
 
+static bool transport_known(uint32_t transport)
+{
+    return transport == NET_UDP || transport == NET_DTLS || net_is_stream(transport);
+}
+
 int turn_server_unpack(struct turn_server *s, struct bytes parcel, void *listener,
                        void *const ports[2], struct turn_relay *out_relays[2], uint64_t now_ms)
 {
@@ -315,6 +326,7 @@ int turn_server_unpack(struct turn_server *s, struct bytes parcel, void *listene
     tuple.client = take_addr(&r);
     tuple.server = take_addr(&r);
     tuple.protocol = (uint32_t)take_number(&r, 4);
+    r.bad = r.bad || !transport_known(tuple.protocol);
     if (r.bad || (ports[0] == NULL && ports[1] == NULL)) {
         return r.bad ? -EBADMSG : -EINVAL;
     }

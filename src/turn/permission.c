@@ -91,8 +91,9 @@ enum stun_code turn_on_channel_bind(struct turn_call *call)
     const struct net_addr *peer = &req->peer;
     const uint32_t required = HAS_CHANNEL_NUMBER | HAS_XOR_PEER_ADDRESS;
 
-    if ((req->has & required) != required || !channel_legal(config, req->channel) ||
-        peer->port == 0) {
+    /* RFC 6062 section 5.1: a TCP allocation has no channels. */
+    if (call->alloc->protocol != NET_UDP || (req->has & required) != required ||
+        !channel_legal(config, req->channel) || peer->port == 0) {
         return STUN_BAD_REQUEST;
     }
     const enum stun_code code = turn_judge_peer(call, peer, true);

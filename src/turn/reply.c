@@ -15,7 +15,8 @@ static int put_challenge(struct turn_call *call, struct stun_out *out)
 {
     struct turn_server *s = call->server;
     uint8_t nonce[TURN_NONCE_LEN];
-    const int err = turn_nonce_make(s, &call->pkt->remote, nonce);
+    const struct net_addr client = turn_nonce_client(call->pkt);
+    const int err = turn_nonce_make(s, &client, nonce);
     if (err < 0) {
         return err;
     }
@@ -40,6 +41,19 @@ static void put_unknown(const struct turn_call *call, struct stun_out *out)
     stun_out_attr(out, STUN_UNKNOWN_ATTRIBUTES, (struct bytes){list, w.len});
 }
 
+/* RFC 8489 section 10: the name in the certificate of the first alternate server, for a client that
+ * will see one, and that has proven itself by MESSAGE-INTEGRITY-SHA256. */
+static void put_alternate_domain(const struct turn_call *call, struct stun_out *out)
+{
+    const uint32_t transport = call->tuple.protocol;
+    const char *domain = call->alternate[0]->domain;
+
+    if ((transport == NET_TLS || transport == NET_DTLS) && (call->req->has & HAS_MI256) != 0 &&
+        domain[0] != '\0') {
+        put_text(out, STUN_ALTERNATE_DOMAIN, domain);
+    }
+}
+
 static int put_refusal(struct turn_call *call, struct stun_out *out, enum stun_code code)
 {
     stun_out_error(out, code, stun_code_phrase(code));
@@ -52,8 +66,9 @@ static int put_refusal(struct turn_call *call, struct stun_out *out, enum stun_c
         return 0;
     case STUN_TRY_ALTERNATE:
         for (uint32_t i = 0; i < call->alternate_count; i++) {
-            stun_out_addr(out, STUN_ALTERNATE_SERVER, &call->alternate[i]);
+            stun_out_addr(out, STUN_ALTERNATE_SERVER, &call->alternate[i]->addr);
         }
+        put_alternate_domain(call, out);
         return 0;
     default:
         return 0;
@@ -103,7 +118,10 @@ static void put_success(const struct turn_call *call, struct stun_out *out)
     case STUN_REFRESH:
         stun_out_u32(out, STUN_LIFETIME, call->lifetime_s);
         break;
-    default: /* CreatePermission and ChannelBind: integrity only */
+    case STUN_CONNECT:
+        stun_out_u32(out, STUN_CONNECTION_ID, call->connection_id);
+        break;
+    default: /* CreatePermission, ChannelBind and ConnectionBind: integrity only */
         break;
     }
 }

@@ -8,7 +8,7 @@
 #include "turn/turn_int.h"
 
 /* What a method needs before its handler is asked. */
-enum turn_need { NO_ALLOC, ALLOC };
+enum turn_need { NO_ALLOC, ALLOC, EITHER };
 
 struct turn_rule {
     enum turn_need need;
@@ -20,6 +20,8 @@ static const struct turn_rule rules[] = {
     [STUN_REFRESH] = {ALLOC, turn_on_refresh},
     [STUN_CREATE_PERMISSION] = {ALLOC, turn_on_create_permission},
     [STUN_CHANNEL_BIND] = {ALLOC, turn_on_channel_bind},
+    [STUN_CONNECT] = {ALLOC, turn_on_connect},
+    [STUN_CONNECTION_BIND] = {EITHER, turn_on_connection_bind},
 };
 
 static const struct turn_rule *rule_of(uint16_t method)
@@ -48,7 +50,7 @@ static enum stun_code judge_method(struct turn_call *call, const struct turn_rul
         if (!same_user) {
             return STUN_WRONG_CREDENTIALS;
         }
-    } else if (!(call->retransmission && same_user) &&
+    } else if (rule->need == NO_ALLOC && !(call->retransmission && same_user) &&
                (alloc != NULL || turn_tombstone_holds(&call->server->tables, &call->tuple,
                                                       call->req->msg.tid, call->now_ms))) {
         return STUN_ALLOCATION_MISMATCH;
@@ -80,40 +82,59 @@ static int judge(struct turn_call *call, const struct turn_rule *rule)
     return binding ? (int)STUN_OK : (int)judge_method(call, rule);
 }
 
+void turn_call_init(struct turn_call *call, struct turn_server *s, struct pkt *pkt,
+                    const struct turn_req *req, uint64_t now_ms)
+{
+    call->server = s;
+    call->pkt = pkt;
+    call->req = req;
+    call->now_ms = now_ms;
+    call->alloc = NULL;
+    call->conn = NULL;
+    call->proven = false;
+    call->integrity = TURN_NO_INTEGRITY;
+    call->key = (struct bytes){NULL, 0};
+    /* Stays so without authentication. */
+    call->user_key = (struct credential_key){.has_md5 = false};
+    call->found.count = 0;
+    call->found.name_len = 0;
+    call->found.quota_from = 0;
+    call->found.quota_len = 0;
+    call->gate = GATE_OPEN;
+    call->refused_attr = 0;
+    call->lifetime_s = 0;
+    call->retransmission = false;
+    call->alternate_count = 0;
+    call->connection_id = 0;
+    call->later = false;
+}
+
+/* What the request is about: the allocation of its 5-tuple, or the connection that it names. */
+static void find_subject(struct turn_call *call)
+{
+    struct turn_server *s = call->server;
+    const struct turn_req *req = call->req;
+
+    call->tuple = turn_tuple_of(call->pkt);
+    call->alloc = turn_alloc_find(&s->tables, &call->tuple);
+    if (call->alloc != NULL && call->alloc->timer.deadline_ms <= call->now_ms) {
+        call->alloc = turn_expire(s, call->alloc, call->now_ms); /* the tick has yet to come */
+    }
+    /* RFC 8656 section 7.2: the transaction that made the allocation, once more. */
+    call->retransmission = call->alloc != NULL && req->msg.method == STUN_ALLOCATE &&
+                           memcmp(call->alloc->tid, req->msg.tid, STUN_TID) == 0;
+    call->conn = call->alloc == NULL ? turn_conn_named(s, req, call->now_ms) : NULL;
+}
+
 static enum turn_verdict serve_request(struct turn_server *s, struct pkt *pkt,
                                        const struct turn_req *req, uint64_t now_ms)
 {
     const struct turn_rule *rule = rule_of(req->msg.method);
     struct turn_call call;
 
-    call.server = s;
-    call.pkt = pkt;
-    call.req = req;
-    call.now_ms = now_ms;
-    call.alloc = NULL;
-    call.proven = false;
-    call.integrity = TURN_NO_INTEGRITY;
-    call.key = (struct bytes){NULL, 0};
-    call.user_key = (struct credential_key){.has_md5 = false}; /* stays so without authentication */
-    call.found.count = 0;
-    call.found.name_len = 0;
-    call.found.quota_from = 0;
-    call.found.quota_len = 0;
-    call.gate = GATE_OPEN;
-    call.refused_attr = 0;
-    call.lifetime_s = 0;
-    call.retransmission = false;
-    call.alternate_count = 0;
-
+    turn_call_init(&call, s, pkt, req, now_ms);
     if (rule != NULL) {
-        call.tuple = turn_tuple_of(pkt);
-        call.alloc = turn_alloc_find(&s->tables, &call.tuple);
-        if (call.alloc != NULL && call.alloc->timer.deadline_ms <= now_ms) {
-            call.alloc = turn_expire(s, call.alloc, now_ms); /* the tick has not come to it yet */
-        }
-        /* RFC 8656 section 7.2: the transaction that made the allocation, once more. */
-        call.retransmission = call.alloc != NULL && req->msg.method == STUN_ALLOCATE &&
-                              memcmp(call.alloc->tid, req->msg.tid, STUN_TID) == 0;
+        find_subject(&call);
     }
     const int code = judge(&call, rule);
     if (code == -EAGAIN) {
@@ -123,13 +144,21 @@ static enum turn_verdict serve_request(struct turn_server *s, struct pkt *pkt,
     if (code == -EBUSY) {
         return turn_drop(s, DROP_KEY_BUSY);
     }
-    return turn_reply(&call, code < 0 ? STUN_SERVER_ERROR : (enum stun_code)code);
+    if (call.later) {
+        return TURN_LATER;
+    }
+    const enum turn_verdict verdict =
+        turn_reply(&call, code < 0 ? STUN_SERVER_ERROR : (enum stun_code)code);
+    if (code == STUN_OK && call.conn != NULL && verdict == TURN_TO_CLIENT) {
+        turn_bind_conn(s, call.conn, pkt->port);
+    }
+    return verdict;
 }
 
 static bool method_known(uint16_t method)
 {
     return method == STUN_BINDING || method == STUN_SEND || method == STUN_DATA ||
-           rule_of(method) != NULL;
+           method == STUN_CONNECTION_ATTEMPT || rule_of(method) != NULL;
 }
 
 static enum turn_verdict serve_indication(struct turn_server *s, struct pkt *pkt,
@@ -140,7 +169,7 @@ static enum turn_verdict serve_indication(struct turn_server *s, struct pkt *pkt
         return turn_drop(s, DROP_KEEPALIVE);
     case STUN_SEND:
         return turn_on_send(s, pkt, req, now_ms);
-    default: /* Data is for clients; the other methods have no indication */
+    default: /* Data and ConnectionAttempt are for clients; the others have no indication */
         return turn_drop(s, DROP_BAD_CLASS);
     }
 }
@@ -151,7 +180,7 @@ enum turn_verdict turn_stun_message(struct turn_server *s, struct pkt *pkt, uint
     struct turn_req req;
 
     if (stun_msg_parse((struct bytes){pkt->data, pkt->len}, &msg) < 0) {
-        return turn_drop(s, DROP_BAD_MESSAGE);
+        return turn_classic_message(s, pkt, now_ms);
     }
     if (msg.class == STUN_SUCCESS || msg.class == STUN_ERROR) {
         return turn_drop(s, DROP_STRAY_RESPONSE);
@@ -164,7 +193,8 @@ enum turn_verdict turn_stun_message(struct turn_server *s, struct pkt *pkt, uint
         return turn_drop(s, DROP_DISABLED);
     }
     if (msg.class == STUN_REQUEST && !binding && rule_of(msg.method) == NULL) {
-        return turn_drop(s, DROP_BAD_CLASS); /* Send and Data are indications only */
+        return turn_drop(
+            s, DROP_BAD_CLASS); /* Send, Data and ConnectionAttempt are indications only */
     }
     turn_req_decode(&msg, &req);
     if ((req.bad & HAS_FINGERPRINT) != 0 ||

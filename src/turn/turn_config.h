@@ -30,6 +30,21 @@ enum turn_algorithms {
 
 enum turn_family_default { TURN_DEFAULT_IPV4, TURN_DEFAULT_IPV6, TURN_DEFAULT_KEEP };
 
+/* TLS stands for DTLS, too. */
+enum turn_alternate_kind { TURN_ALTERNATE_UDP, TURN_ALTERNATE_TCP, TURN_ALTERNATE_TLS };
+
+enum { TURN_ALTERNATE_KINDS = 3, TURN_DOMAIN_MAX = 255 };
+
+struct turn_alternate {
+    struct net_addr addr;
+    char domain[TURN_DOMAIN_MAX + 1]; /* ALTERNATE-DOMAIN (RFC 8489 section 10), or "" */
+};
+
+struct turn_alternates {
+    size_t count;
+    struct turn_alternate items[TURN_MAX_ALTERNATES];
+};
+
 struct turn_config {
     char realm[TURN_REALM_MAX * 4 + 1];
     char software[TURN_SOFTWARE_MAX + 1]; /* empty: no SOFTWARE attribute */
@@ -42,6 +57,7 @@ struct turn_config {
     bool channels_5766;      /* channel numbers up to 0x7FFF */
     bool username_anonymity; /* offer USERHASH: every user can be found by it */
     bool udp_relay;          /* false: Allocate for UDP is refused with 403 */
+    bool tcp_relay;          /* false: Allocate for TCP (RFC 6062) is refused with 403 */
     bool ipv4_relay;         /* there are IPv4 relay addresses */
     bool ipv6_relay;
     bool additional_family; /* ADDITIONAL-ADDRESS-FAMILY is understood */
@@ -58,6 +74,7 @@ struct turn_config {
     uint32_t nonce_s;            /* how long a NONCE is valid */
     uint32_t max_permissions;    /* per allocation */
     uint32_t max_channels;       /* per allocation */
+    uint32_t max_connections;    /* peer data connections (RFC 6062) per allocation */
     uint64_t max_bps;            /* bytes a second, allocation and direction; 0 without limit */
     bool limit_capacity;         /* ask capacity_lease() before relaying */
     uint32_t unauth_per_s;       /* challenges a second and source prefix; 0 without limit */
@@ -69,7 +86,7 @@ struct turn_config {
 
     const struct gate *gate;
 
-    /* Where Allocate requests are sent instead (300); none: they are served here. */
-    struct net_addr alternates[TURN_MAX_ALTERNATES];
-    size_t alternate_count;
+    /* Where Allocate requests are sent instead (300), by the client's transport; none: they are
+     * served here. */
+    struct turn_alternates alternates[TURN_ALTERNATE_KINDS];
 };

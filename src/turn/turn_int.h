@@ -38,7 +38,9 @@ struct turn_server {
     uint64_t now_ms; /* of the call under way */
     uint64_t wall_s;
     uint64_t lease[2]; /* bytes of the server's bandwidth in hand: towards peers, towards clients */
-    uint32_t next_alternate;
+    uint32_t instance;
+    uint32_t instances;
+    uint32_t next_alternate[TURN_ALTERNATE_KINDS];
     struct turn_nonce_key nonce_keys[TURN_NONCE_KEYS][2]; /* this epoch's and the one before it */
     struct turn_counters count;
     uint8_t response[TURN_RESPONSE_MAX];
@@ -55,6 +57,7 @@ struct turn_call {
     uint64_t now_ms;
     struct five_tuple tuple;
     struct turn_alloc *alloc; /* of the 5-tuple, or NULL */
+    struct turn_conn *conn;   /* that a ConnectionBind names, or NULL */
 
     /* Set by turn_authenticate() when it returns STUN_OK. */
     bool proven; /* by a NONCE of ours, fresh or stale */
@@ -68,8 +71,10 @@ struct turn_call {
     uint16_t refused_attr;  /* a known attribute that must be answered as unknown (420), or 0 */
     uint32_t lifetime_s;
     bool retransmission; /* the Allocate that made `alloc`, again */
-    struct net_addr alternate[2];
+    const struct turn_alternate *alternate[2];
     uint32_t alternate_count;
+    uint32_t connection_id; /* of a Connect that has succeeded */
+    bool later;             /* a Connect is under way: no answer yet */
 };
 
 /* Count one; single writer, read relaxed by other threads (no lock prefix, no ordering). */
@@ -99,6 +104,11 @@ enum { TURN_NONCE_LEN = 13 + (4 + 4 + 1 + 12) / 3 * 4 };
 
 enum turn_nonce { TURN_NONCE_VALID, TURN_NONCE_STALE, TURN_NONCE_FORGED };
 
+/* Whom a NONCE is for: the client's transport address; on a stream, whose source address the
+ * handshake has proven, any connection from there: a ConnectionBind comes on one of its own with the
+ * NONCE of the control connection (RFC 6062 section 4.3). */
+struct net_addr turn_nonce_client(const struct pkt *pkt);
+
 /* Make a NONCE for `client` that tells what is offered with it.  0 or -EIO. */
 MUST_USE int turn_nonce_make(struct turn_server *s, const struct net_addr *client,
                              uint8_t out[TURN_NONCE_LEN]);
@@ -126,6 +136,15 @@ struct bytes turn_algorithm_list(enum turn_algorithms algorithms);
 /* A STUN message from a client. */
 enum turn_verdict turn_stun_message(struct turn_server *s, struct pkt *pkt, uint64_t now_ms);
 
+/* A call about which nothing is known but what is handed over. */
+void turn_call_init(struct turn_call *call, struct turn_server *s, struct pkt *pkt,
+                    const struct turn_req *req, uint64_t now_ms);
+
+/* --- classic.c: what is no STUN message of RFC 8489 --------------------------------------------
+ */
+
+enum turn_verdict turn_classic_message(struct turn_server *s, struct pkt *pkt, uint64_t now_ms);
+
 /* --- one file a method -------------------------------------------------------------------------
  */
 
@@ -133,6 +152,8 @@ enum stun_code turn_on_allocate(struct turn_call *call);
 enum stun_code turn_on_refresh(struct turn_call *call);
 enum stun_code turn_on_create_permission(struct turn_call *call);
 enum stun_code turn_on_channel_bind(struct turn_call *call);
+enum stun_code turn_on_connect(struct turn_call *call);
+enum stun_code turn_on_connection_bind(struct turn_call *call);
 
 /* RFC 8656 section 7.2: the lifetime to be granted for what was asked. */
 uint32_t turn_grant_lifetime(const struct turn_config *config, const struct turn_req *req);
@@ -141,8 +162,27 @@ uint32_t turn_grant_lifetime(const struct turn_config *config, const struct turn
  * with call->gate set.  `with_port`: the port counts, too. */
 enum stun_code turn_judge_peer(struct turn_call *call, const struct net_addr *peer, bool with_port);
 
+/* --- tcp_relay.c: peer data connections ---------------------------------------------------------
+ */
+
+/* The connection that a ConnectionBind names; NULL for another request, or when there is none. */
+struct turn_conn *turn_conn_named(struct turn_server *s, const struct turn_req *req,
+                                  uint64_t now_ms);
+
+/* The ConnectionBind that came through `listener` has been answered with success. */
+void turn_bind_conn(struct turn_server *s, struct turn_conn *conn, void *listener);
+
+/* Close the connections of `alloc`: all; those that were not bound in time; those that the gate of
+ * the configuration in force does not grant. */
+void turn_end_conns(struct turn_server *s, struct turn_alloc *alloc);
+void turn_expire_conns(struct turn_server *s, struct turn_alloc *alloc, uint64_t now_ms);
+void turn_recheck_conns(struct turn_server *s, struct turn_alloc *alloc);
+
 /* --- data.c ------------------------------------------------------------------------------------
  */
+
+/* Address `pkt` to the client of `alloc`. */
+void turn_to_client(const struct turn_alloc *alloc, struct pkt *pkt);
 
 enum turn_verdict turn_channel_data(struct turn_server *s, struct pkt *pkt, uint64_t now_ms);
 enum turn_verdict turn_on_send(struct turn_server *s, struct pkt *pkt, const struct turn_req *req,

@@ -9,7 +9,7 @@
 #include "turn/turn_int.h"
 #include "wire/demux.h"
 
-enum { LIMITER_SLOTS = 16384, PROTOCOL_UDP = 17 };
+enum { LIMITER_SLOTS = 16384 };
 
 /* Both limiters follow the configuration. */
 static void limiters_configure(struct turn_server *s)
@@ -44,6 +44,8 @@ int turn_server_new(const struct turn_server_options *options, struct turn_serve
     s->fx = options->effects;
     s->now_ms = options->now_ms;
     s->wall_s = options->wall_s;
+    s->instance = options->instance;
+    s->instances = options->instances > 0 ? options->instances : 1;
     wheel_init(&s->wheel, options->now_ms);
     int err = turn_tables_init(&s->tables, &s->wheel, options->hash_key, options->max_allocations);
     if (err < 0) {
@@ -92,7 +94,7 @@ struct five_tuple turn_tuple_of(const struct pkt *pkt)
     return (struct five_tuple){
         .client = pkt->remote,
         .server = pkt->local,
-        .protocol = PROTOCOL_UDP,
+        .protocol = pkt->transport,
     };
 }
 
@@ -133,6 +135,7 @@ static void close_relay(struct turn_server *s, struct turn_relay *relay)
 void turn_end_allocation(struct turn_server *s, struct turn_alloc *alloc, enum turn_event_kind kind,
                          uint64_t now_ms)
 {
+    turn_end_conns(s, alloc);
     turn_tell(s, alloc, kind, NULL);
     close_relay(s, &alloc->relay[0]);
     close_relay(s, &alloc->relay[1]);
@@ -190,6 +193,22 @@ enum turn_verdict turn_server_client_packet(struct turn_server *s, struct pkt *p
     return turn_stun_message(s, pkt, now_ms);
 }
 
+void turn_server_client_closed(struct turn_server *s, const struct five_tuple *tuple,
+                               uint64_t now_ms)
+{
+    struct turn_alloc *alloc = turn_alloc_find(&s->tables, tuple);
+
+    s->now_ms = now_ms;
+    if (alloc != NULL) {
+        turn_end_allocation(s, alloc, TURN_EVENT_CLOSED, now_ms);
+    }
+}
+
+bool turn_server_has_allocation(const struct turn_server *s, const struct five_tuple *tuple)
+{
+    return turn_alloc_find(&s->tables, tuple) != NULL;
+}
+
 struct turn_alloc *turn_expire(struct turn_server *s, struct turn_alloc *alloc, uint64_t now_ms)
 {
     bool alive = false;
@@ -206,6 +225,7 @@ struct turn_alloc *turn_expire(struct turn_server *s, struct turn_alloc *alloc, 
             close_relay(s, &alloc->relay[i]);
         }
     }
+    turn_expire_conns(s, alloc, now_ms);
     turn_alloc_sweep(&s->tables, alloc, now_ms);
     return alloc;
 }
@@ -265,6 +285,7 @@ void turn_recheck(struct turn_server *s, struct turn_alloc *alloc)
             turn_perm_remove(&s->tables, alloc, perm);
         }
     }
+    turn_recheck_conns(s, alloc);
     alloc->gate_generation = s->tables.generation;
 }
 

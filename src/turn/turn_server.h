@@ -27,6 +27,7 @@
 
 struct turn_server;
 struct turn_relay; /* one relayed transport address of one allocation; the core's */
+struct turn_conn;  /* one peer data connection of a TCP allocation (RFC 6062); the core's */
 
 /* What kind of relay port an Allocate wants. */
 enum turn_port_want { TURN_PORT_ANY, TURN_PORT_EVEN, TURN_PORT_EVEN_RESERVE, TURN_PORT_RESERVED };
@@ -34,8 +35,9 @@ enum turn_port_want { TURN_PORT_ANY, TURN_PORT_EVEN, TURN_PORT_EVEN_RESERVE, TUR
 struct turn_relay_want {
     struct turn_relay *relay; /* to be handed back with every packet of that socket */
     struct net_addr
-        server;     /* the address the client reached us at: a relay address if none is set */
-    uint8_t family; /* NET_V4 or NET_V6; of the reservation for TURN_PORT_RESERVED: ignored */
+        server;       /* the address the client reached us at: a relay address if none is set */
+    uint8_t family;   /* NET_V4 or NET_V6; of the reservation for TURN_PORT_RESERVED: ignored */
+    uint8_t protocol; /* NET_UDP, or NET_TCP: a listening socket (RFC 6062), always TURN_PORT_ANY */
     enum turn_port_want want;
     uint64_t token;     /* TURN_PORT_RESERVED: the reservation to be redeemed */
     struct bytes user;  /* whose it is: reservations are limited per user */
@@ -55,9 +57,11 @@ enum turn_event_kind {
     TURN_EVENT_CHANNEL,
     TURN_EVENT_DELETED, /* by Refresh with LIFETIME 0 */
     TURN_EVENT_EXPIRED,
-    TURN_EVENT_CLOSED,  /* by the server: shutdown, session ended by the administrator */
-    TURN_EVENT_REVOKED, /* a permission that the gate no longer grants (reload) */
-    TURN_EVENT_REFUSED, /* a request was answered with `code` */
+    TURN_EVENT_CLOSED,            /* by the server: shutdown, session ended by the administrator */
+    TURN_EVENT_REVOKED,           /* a permission that the gate no longer grants (reload) */
+    TURN_EVENT_CONNECTED,         /* a peer data connection, made or accepted (RFC 6062) */
+    TURN_EVENT_CONNECTION_CLOSED, /* its end, told before the allocation's own */
+    TURN_EVENT_REFUSED,           /* a request was answered with `code` */
 };
 
 /* Spans and pointers are valid during the call only. */
@@ -104,6 +108,22 @@ struct turn_effects {
     /* Close it and give its port back.  A reservation made with it lives on until its own end. */
     void (*relay_close)(void *arg, void *port);
 
+    /* RFC 6062 section 5.2: begin a connection from the TCP relay `port` to `peer`.  0 with `*out`,
+     * the effects' handle: turn_server_connected() tells how it went, later, never from inside this
+     * call; -ENOSPC: no socket or memory (508); any other error: the peer cannot be reached, or is
+     * held off (447). */
+    int (*peer_connect)(void *arg, void *port, const struct net_addr *peer, struct turn_conn *conn,
+                        void **out);
+
+    /* Close the peer data connection `handle`, whatever its state, and the client data connection
+     * that is bound to it, after what they still hold has been sent.  Its turn_conn is gone: the
+     * core is told nothing more about it. */
+    void (*peer_close)(void *arg, void *handle);
+
+    /* ConnectionBind has succeeded: when the response has been sent, all further bytes of the
+     * client connection `listener` go to `handle` as they are, and the other way round. */
+    void (*peer_bind)(void *arg, void *handle, void *listener);
+
     /* Count an allocation of `user`: 0, or -EDQUOT (486), or -ENOSPC (508). */
     int (*quota_take)(void *arg, struct bytes user);
     void (*quota_give)(void *arg, struct bytes user);
@@ -121,6 +141,8 @@ struct turn_server_options {
     struct turn_effects effects;
     struct hash_key hash_key; /* secret of the tables */
     uint32_t max_allocations; /* of this instance */
+    uint32_t instance;        /* which of `instances` this is, from 0: CONNECTION-IDs tell it */
+    uint32_t instances;       /* 0 counts as 1 */
     uint64_t now_ms;
     uint64_t wall_s;
 };
@@ -137,10 +159,13 @@ enum turn_verdict {
     TURN_TO_CLIENT, /* send it to pkt->remote, from pkt->local through pkt->port (a listener) */
     TURN_TO_PEER,   /* send it to pkt->remote, from pkt->local through pkt->port (a relay socket) */
     TURN_WAIT,      /* keep the packet as it is and submit it again when the key is there */
+    TURN_LATER,     /* it is answered later: see turn_server_connected() */
 };
 
-/* A datagram from a client.  In: data, len, remote (client), local (server address it was sent to),
- * port (listener, handed back with all packets to that client), tos.  Hot path. */
+/* A datagram or a whole message of a stream (without padding) from a client.  In: data, len, remote
+ * (client), local (server address it was sent to), transport, port (listener, connection or
+ * association, handed back with all packets to that client), tos.  A packet to a client has its
+ * transport; on a stream ChannelData is padded (RFC 8656 section 12.5).  Hot path. */
 enum turn_verdict turn_server_client_packet(struct turn_server *server, struct pkt *pkt,
                                             uint64_t now_ms);
 
@@ -148,6 +173,49 @@ enum turn_verdict turn_server_client_packet(struct turn_server *server, struct p
  * in front.  TURN_TO_CLIENT or TURN_DROP.  Hot path. */
 enum turn_verdict turn_server_peer_packet(struct turn_server *server, struct turn_relay *relay,
                                           struct pkt *pkt, uint64_t now_ms);
+
+/* The connection or association of a client has ended: its allocation ends with it (A-21;
+ * TURN_EVENT_CLOSED).  Harmless when it has none. */
+void turn_server_client_closed(struct turn_server *server, const struct five_tuple *tuple,
+                               uint64_t now_ms);
+
+/* True while the client has an allocation. */
+bool turn_server_has_allocation(const struct turn_server *server, const struct five_tuple *tuple);
+
+/* --- peer data connections (RFC 6062; tcp_relay.c) ----------------------------------------------
+ *
+ * A TCP allocation has one TCP relay.  Every peer data connection has a CONNECTION-ID, unguessable
+ * and unique among all instances; it is bound within 30 s or closed. */
+
+/* What peer_connect() has come to.  Writes the response to the Connect into `pkt` (a free buffer):
+ * TURN_TO_CLIENT; TURN_DROP when nobody waits for it.  After a failure `conn` is gone, without a
+ * call of peer_close(); after a success peer_close() may be called from inside: the allocation has
+ * expired, or the gate no longer grants the peer. */
+enum turn_verdict turn_server_connected(struct turn_server *server, struct turn_conn *conn,
+                                        bool success, struct pkt *pkt, uint64_t now_ms);
+
+/* A peer has connected to the TCP relay `relay`; `handle` is the effects'.  TURN_TO_CLIENT with a
+ * ConnectionAttempt indication in `pkt` and `*out_conn`; TURN_DROP, nothing kept: close it (no
+ * permission, or the gate, or a bound). */
+enum turn_verdict turn_server_peer_accepted(struct turn_server *server, struct turn_relay *relay,
+                                            const struct net_addr *peer, void *handle,
+                                            struct pkt *pkt, struct turn_conn **out_conn,
+                                            uint64_t now_ms);
+
+/* The peer data connection, or the client data connection bound to it, has ended: `conn` is gone
+ * (no call of peer_close()). */
+void turn_server_conn_closed(struct turn_server *server, struct turn_conn *conn);
+
+/* A number that tells the users of connections apart, and nothing about them. */
+uint64_t turn_conn_user_hash(const struct turn_server *server, const struct turn_conn *conn);
+
+/* Bytes that a bound connection has carried, for the allocation's traffic: called now and then. */
+void turn_server_conn_traffic(struct turn_server *server, struct turn_conn *conn,
+                              uint64_t to_peer_bytes, uint64_t to_client_bytes);
+
+/* Is `message` (whole) a ConnectionBind request with a CONNECTION-ID?  Then the instance that made
+ * that id is `*out_instance` of `instances`: the request has to be judged there.  Pure. */
+bool turn_connection_owner(struct bytes message, uint32_t instances, uint32_t *out_instance);
 
 /* An ICMP error about a datagram that `relay` sent (RFC 8656 section 11.5). */
 struct turn_icmp {
@@ -208,12 +276,13 @@ uint32_t turn_server_allocation_count(const struct turn_server *server);
 enum { TURN_PARCEL_HEAD = 512 + CREDENTIAL_NAME_MAX, TURN_PARCEL_PERM = 24, TURN_PARCEL_CHAN = 34 };
 
 /* Write the session of `tuple` to `out` (TURN_PARCEL_HEAD bytes, and TURN_PARCEL_PERM / _CHAN for
- * each permission and channel, are enough).  0; -ENOENT; -ENOBUFS. */
+ * each permission and channel, are enough).  0; -ENOENT; -ENOBUFS; -EOPNOTSUPP for a TCP
+ * allocation: its connections cannot travel. */
 MUST_USE int turn_server_pack(const struct turn_server *server, const struct five_tuple *tuple,
                               uint64_t now_ms, struct writer *out);
 
-/* The session of `tuple` has left: forget it without closing its relay sockets, giving back its
- * quota or telling of an end.  0 or -ENOENT. */
+/* The session of `tuple` has left: forget it without closing its relay sockets or peer data
+ * connections, giving back its quota or telling of an end.  0 or -ENOENT. */
 MUST_USE int turn_server_forget(struct turn_server *server, const struct five_tuple *tuple);
 
 /* Take a session in under a new session number.  `listener` reaches its client; `ports[0]` and

@@ -131,6 +131,12 @@ static bool set_counter(struct turn_req *req, struct bytes value)
     return true;
 }
 
+static bool set_connection_id(struct turn_req *req, struct bytes value)
+{
+    req->connection_id = be32(value.p);
+    return true;
+}
+
 static bool set_nothing(struct turn_req *req, struct bytes value)
 {
     (void)req;
@@ -168,7 +174,7 @@ static const struct attr_row {
     {STUN_USERHASH, 32, 32, HAS_USERHASH, set_userhash},
     {STUN_XOR_MAPPED_ADDRESS, 0, ANY_LENGTH, 0, set_nothing},
     {STUN_RESERVATION_TOKEN, 8, 8, HAS_RESERVATION_TOKEN, set_token},
-    {STUN_CONNECTION_ID, 0, ANY_LENGTH, 0, set_nothing},
+    {STUN_CONNECTION_ID, 4, 4, HAS_CONNECTION_ID, set_connection_id},
     {STUN_ADDITIONAL_ADDRESS_FAMILY, 4, 4, HAS_ADDITIONAL_ADDRESS_FAMILY, set_additional_family},
     {STUN_PASSWORD_ALGORITHMS, 0, ANY_LENGTH, HAS_PASSWORD_ALGORITHMS, set_algorithms},
     {STUN_TRANSACTION_TRANSMIT_COUNTER, 4, 4, HAS_TRANSMIT_COUNTER, set_counter},

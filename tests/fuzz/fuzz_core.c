@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fuzz target of the whole protocol core: turn_server_client_packet(), turn_server_peer_packet(),
  * turn_server_peer_icmp(), turn_server_tick(), turn_server_configure(), turn_server_recheck(),
- * turn_server_close_session(), turn_server_pack().
+ * turn_server_close_session(), turn_server_pack(), turn_server_client_closed(),
+ * turn_server_connected(), turn_server_peer_accepted(), turn_server_conn_closed(),
+ * turn_connection_owner().
  *
  * Input: events, each a byte that says what happens and the bytes it needs.  Cheap truths are
  * checked after every event; the simulation (tests/sim) checks all the others. */
@@ -114,6 +116,8 @@ static void check_tables(void)
     uint32_t relays = 0;
     uint32_t perms = 0;
     uint32_t chans = 0;
+    uint32_t conns = 0;
+    uint32_t open = 0;
     uint32_t kept = 0;
 
     LIST_EACH (node, &t->allocs) {
@@ -122,6 +126,10 @@ static void check_tables(void)
             (alloc->relay[0].port != NULL ? 1U : 0U) + (alloc->relay[1].port != NULL ? 1U : 0U);
         perms += alloc->perm_count;
         chans += alloc->chan_count;
+        conns += alloc->conn_count;
+    }
+    for (size_t i = 0; i < WORLD_MAX_CONNS; i++) {
+        open += world.conns[i].conn != NULL;
     }
     for (size_t i = 0; i < WORLD_MAX_RESERVATIONS; i++) {
         kept += world.reservations[i].token != 0;
@@ -131,7 +139,11 @@ static void check_tables(void)
     assert(perms == t->perms.count && perms == slab_count(t->perm_slab));
     assert(chans == t->by_number.count && chans == t->by_peer.count &&
            chans == slab_count(t->chan_slab));
+    assert(conns == open && conns == t->conns.count && conns == t->conn_peers.count &&
+           conns == slab_count(t->conn_slab));
     assert(world.open_sockets == relays + kept);
+    (void)conns;
+    (void)open;
     (void)relays;
     (void)kept;
 }
@@ -144,20 +156,22 @@ static const struct world_socket *socket_of(const void *port)
     return socket;
 }
 
-static void check_output(enum turn_verdict verdict, const struct net_addr *from)
+static void check_output(enum turn_verdict verdict, struct client *c)
 {
     const struct pkt *pkt = &world.pkt;
 
     if (verdict == TURN_TO_PEER) {
         assert(net_addr_equal(&socket_of(pkt->port)->bound, &pkt->local));
         assert(gate_check_addr(world.config.gate, &pkt->remote) == GATE_OPEN);
+        assert(pkt->transport == NET_UDP && socket_of(pkt->port)->protocol == NET_UDP);
         assert(pkt->data >= world.buf && pkt->data + pkt->len <= world.buf + sizeof(world.buf));
     } else if (verdict == TURN_TO_CLIENT) {
-        assert(net_addr_equal(&pkt->remote, from));
-        assert(pkt->port == &world.server_addr);
+        assert(net_addr_equal(&pkt->remote, &c->addr));
+        assert(pkt->transport == c->transport);
+        assert(pkt->port == (c->transport == NET_UDP ? (void *)&world.server_addr : (void *)c));
     }
     (void)socket_of;
-    (void)from;
+    (void)c;
     (void)pkt;
 }
 
@@ -168,18 +182,27 @@ static void check_output(enum turn_verdict verdict, const struct net_addr *from)
 static void submit(struct client *c, size_t n)
 {
     const uint64_t before = fates();
-    const struct net_addr from = c->addr;
-    const enum turn_verdict verdict = world_from_client(&world, &from, c->buf, n);
+    void *port = c->transport == NET_UDP ? (void *)&world.server_addr : (void *)c;
+    uint32_t owner = 0;
 
-    assert(fates() == before + (verdict != TURN_WAIT));
+    (void)turn_connection_owner((struct bytes){c->buf, n}, 3, &owner);
+    assert(owner < 3);
+    const enum turn_verdict verdict =
+        world_from_client_over(&world, &c->addr, c->transport, port, c->buf, n);
+
+    assert(fates() == before + (verdict != TURN_WAIT && verdict != TURN_LATER));
     assert(verdict != TURN_WAIT || world.key_answer == -EAGAIN);
-    check_output(verdict, &from);
+    check_output(verdict, c);
     (void)before;
+    (void)owner;
     if (verdict != TURN_TO_CLIENT) {
         return;
     }
     const struct reply r = client_read(c, verdict, world.pkt.data, world.pkt.len);
-    assert(r.msg.tid != NULL);
+    if (r.msg.tid == NULL) { /* classic STUN has another cookie */
+        assert(c->transport == NET_DTLS && world.pkt.len <= STRANGER_MAX);
+        return;
+    }
     assert(r.msg.class == STUN_SUCCESS || r.has_mi || r.has_mi256 || world.pkt.len <= STRANGER_MAX);
     (void)client_learn(c, &r);
     for (uint32_t i = 0; i < r.relayed_count; i++) {
@@ -340,7 +363,7 @@ static void administer(struct input *in)
         const struct five_tuple tuple = alloc->tuple;
         struct writer w = writer_over(parcel, sizeof(parcel));
         int err = turn_server_pack(world.server, &tuple, world.now_ms, &w);
-        assert(err == 0);
+        assert(err == (alloc->protocol == NET_UDP ? 0 : -EOPNOTSUPP));
         if ((what & 0x40) != 0) {
             err = turn_server_close_session(world.server, alloc->session, world.now_ms);
             assert(err == 0);
@@ -349,11 +372,124 @@ static void administer(struct input *in)
     }
 }
 
+/* --- connections --------------------------------------------------------------------------------
+ */
+
+/* A connection of the effects that the core knows, or NULL. */
+static struct world_conn *take_conn(struct input *in)
+{
+    const uint32_t at = take(in);
+
+    for (uint32_t i = 0; i < WORLD_MAX_CONNS; i++) {
+        struct world_conn *conn = &world.conns[(at + i) % WORLD_MAX_CONNS];
+        if (conn->conn != NULL) {
+            return conn;
+        }
+    }
+    return NULL;
+}
+
+static void submit_signed(struct client *c)
+{
+    if (c->nonce[0] == '\0') {
+        client_end(c);
+    } else {
+        client_sign(c);
+    }
+    submit(c, c->len);
+}
+
+static void accept_peer(struct input *in, uint32_t client)
+{
+    const struct net_addr peer = take_peer(in);
+    const struct net_addr *to = &relayed[client][peer.family == NET_V4 ? 0 : 1];
+    struct world_conn *conn;
+
+    if (to->family == NET_NONE || net_ip_is_v4(&peer.ip) != (peer.family == NET_V4)) {
+        return; /* the kernel knows no such address */
+    }
+    if (world_accept(&world, to, &peer, &conn) == TURN_TO_CLIENT) {
+        assert(gate_check_addr(world.config.gate, &peer) == GATE_OPEN);
+        assert(world.pkt.len <= STRANGER_MAX && net_is_stream(world.pkt.transport));
+    }
+}
+
+static void bind_connection(struct input *in, struct client *c)
+{
+    const struct world_conn *conn = take_conn(in);
+    const uint8_t change = take(in);
+
+    client_begin(c, STUN_CONNECTION_BIND, STUN_REQUEST);
+    stun_out_u32(&c->out, STUN_CONNECTION_ID,
+                 conn == NULL ? change : conn->conn->id ^ (change < 32 ? change : 0));
+    submit_signed(c);
+}
+
+static void conn_changes(struct input *in)
+{
+    struct world_conn *conn = take_conn(in);
+    const uint8_t what = take(in);
+
+    if (conn != NULL && conn->connecting) {
+        (void)world_connected(&world, conn, (what & 3) != 0);
+    } else if (conn != NULL && (what & 4) != 0) {
+        turn_server_conn_traffic(world.server, conn->conn, what, what);
+    } else if (conn != NULL) {
+        world_conn_closed(&world, conn);
+    }
+}
+
+static void connection_event(struct input *in, uint8_t what, struct client *c)
+{
+    static const uint8_t transports[] = {NET_UDP, NET_TCP, NET_TLS, NET_DTLS};
+    const struct five_tuple tuple = {c->addr, world.server_addr[c->addr.family - NET_V4],
+                                     c->transport};
+
+    switch (what) {
+    case 0:
+        c->transport = transports[take(in) % ARRAY_SIZE(transports)];
+        break;
+    case 1:
+        client_begin(c, STUN_ALLOCATE, STUN_REQUEST);
+        stun_out_u32(&c->out, STUN_REQUESTED_TRANSPORT, UINT32_C(6) << 24);
+        submit_signed(c);
+        break;
+    case 2: {
+        const struct net_addr peer = take_peer(in);
+        client_begin(c, STUN_CONNECT, STUN_REQUEST);
+        stun_out_xor_addr(&c->out, STUN_XOR_PEER_ADDRESS, &peer);
+        submit_signed(c);
+        break;
+    }
+    case 3:
+        conn_changes(in);
+        break;
+    case 4:
+        accept_peer(in, (uint32_t)(c - clients));
+        break;
+    case 5:
+        bind_connection(in, c);
+        break;
+    case 6:
+        turn_server_client_closed(world.server, &tuple, world.now_ms);
+        assert(!turn_server_has_allocation(world.server, &tuple));
+        break;
+    default:
+        world.connect_answer = (take(in) & 7) == 0 ? -ECONNREFUSED : 0;
+        break;
+    }
+}
+
 static void event(struct input *in)
 {
     const uint8_t what = take(in);
     const uint32_t client = what >> 4 & (CLIENTS - 1);
 
+    if ((what & 0xc0) == 0xc0) {
+        connection_event(in, what & 7, &clients[client]);
+        check_tables();
+        return;
+    }
     switch (what & 15) {
     case 0:
         raw_packet(in, &clients[client]);
@@ -393,6 +529,7 @@ static void open_world(void)
     world.pool_options.port_max = world.pool_options.port_min + 15;
     world.config.max_permissions = 8;
     world.config.max_channels = 4;
+    world.config.max_connections = 3;
     const int err = world_start(&world);
     assert(err == 0);
     (void)err;
@@ -419,6 +556,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(turn_server_allocation_count(world.server) == 0);
     assert(turn_server_next_deadline(world.server) == UINT64_MAX);
     check_tables();
+    assert(take_conn(&in) == NULL);
     world_stop(&world);
     return 0;
 }

@@ -88,8 +88,17 @@ static void open_server(void)
     const struct gate_options options = {.allow_private = true};
     const struct turn_server_options server_options = {
         .config = &config,
-        .effects = {NULL, on_random, on_key_find, on_relay_open, on_relay_close, on_quota_take,
-                    on_quota_give, on_capacity, on_event},
+        .effects =
+            {
+                .random_fill = on_random,
+                .key_find = on_key_find,
+                .relay_open = on_relay_open,
+                .relay_close = on_relay_close,
+                .quota_take = on_quota_take,
+                .quota_give = on_quota_give,
+                .capacity_lease = on_capacity,
+                .event = on_event,
+            },
         .hash_key = {1, 2},
         .max_allocations = 64,
         .now_ms = now_ms,
@@ -144,6 +153,13 @@ static struct pkt packet_of(const void *data, size_t n)
     return pkt;
 }
 
+static void from_client_of(const struct turn_alloc *alloc, struct pkt *pkt)
+{
+    pkt->remote = alloc->tuple.client;
+    pkt->local = alloc->tuple.server;
+    pkt->transport = (uint8_t)alloc->tuple.protocol;
+}
+
 /* Data in both directions, and the Allocate that made the session. */
 static void use(const struct turn_alloc *alloc, struct turn_relay *const relays[2])
 {
@@ -155,8 +171,7 @@ static void use(const struct turn_alloc *alloc, struct turn_relay *const relays[
         uint8_t data[CHANNEL_HEAD + 4] = {0};
         channel_data_head(data, (uint16_t)chan->number.number, 4);
         struct pkt pkt = packet_of(data, sizeof(data));
-        pkt.remote = alloc->tuple.client;
-        pkt.local = alloc->tuple.server;
+        from_client_of(alloc, &pkt);
         (void)turn_server_client_packet(server, &pkt, now_ms);
         for (int i = 0; i < 2; i++) {
             if (relays[i] != NULL) {
@@ -171,8 +186,7 @@ static void use(const struct turn_alloc *alloc, struct turn_relay *const relays[
     const int n = stun_out_end(&out);
     assert(n > 0);
     struct pkt pkt = packet_of(message, (size_t)n);
-    pkt.remote = alloc->tuple.client;
-    pkt.local = alloc->tuple.server;
+    from_client_of(alloc, &pkt);
     config.require_auth = alloc->user->len != 0; /* the nameless one needs no credentials */
     (void)turn_server_client_packet(server, &pkt, now_ms);
     config.require_auth = true;

@@ -29,6 +29,7 @@ void client_init(struct client *c, struct world *w, const char *addr, const char
     c->user = user;
     c->password = password;
     c->realm = WORLD_REALM;
+    c->transport = NET_UDP;
     c->auth = CLIENT_SHA256;
     c->next_tid = 1;
 }
@@ -220,6 +221,12 @@ static void read_attr(const struct client *c, struct reply *r, const struct stun
         r->has_counter = true;
         r->counter = attr->value.n == 4 ? be32(attr->value.p) : UINT32_MAX;
         break;
+    case STUN_CONNECTION_ID:
+        r->connection_id = attr->value.n == 4 ? be32(attr->value.p) : 0;
+        break;
+    case STUN_ALTERNATE_DOMAIN:
+        r->domain = attr->value;
+        break;
     case STUN_FINGERPRINT:
         r->has_fingerprint = stun_msg_check_fingerprint(&r->msg, attr->value);
         break;
@@ -250,9 +257,17 @@ struct reply client_read(struct client *c, enum turn_verdict verdict, const uint
     return r;
 }
 
+static enum turn_verdict hand_over(struct client *c, size_t n)
+{
+    if (c->transport == NET_UDP) {
+        return world_from_client(c->world, &c->addr, c->buf, n);
+    }
+    return world_from_client_over(c->world, &c->addr, c->transport, c, c->buf, n);
+}
+
 struct reply client_submit(struct client *c)
 {
-    const enum turn_verdict verdict = world_from_client(c->world, &c->addr, c->buf, c->len);
+    const enum turn_verdict verdict = hand_over(c, c->len);
 
     return client_read(c, verdict, c->world->pkt.data, c->world->pkt.len);
 }
@@ -301,6 +316,33 @@ struct reply client_allocate(struct client *c)
     return client_submit(c);
 }
 
+struct reply client_allocate_tcp(struct client *c)
+{
+    ensure_nonce(c);
+    client_begin(c, STUN_ALLOCATE, STUN_REQUEST);
+    stun_out_u32(&c->out, STUN_REQUESTED_TRANSPORT, UINT32_C(6) << 24);
+    client_sign(c);
+    return client_submit(c);
+}
+
+struct reply client_connect(struct client *c, const struct net_addr *peer)
+{
+    ensure_nonce(c);
+    client_begin(c, STUN_CONNECT, STUN_REQUEST);
+    stun_out_xor_addr(&c->out, STUN_XOR_PEER_ADDRESS, peer);
+    client_sign(c);
+    return client_submit(c);
+}
+
+struct reply client_bind_connection(struct client *c, uint32_t id)
+{
+    ensure_nonce(c);
+    client_begin(c, STUN_CONNECTION_BIND, STUN_REQUEST);
+    stun_out_u32(&c->out, STUN_CONNECTION_ID, id);
+    client_sign(c);
+    return client_submit(c);
+}
+
 struct reply client_refresh(struct client *c, uint32_t lifetime_s)
 {
     ensure_nonce(c);
@@ -336,7 +378,7 @@ enum turn_verdict client_send(struct client *c, const struct net_addr *peer, con
     stun_out_xor_addr(&c->out, STUN_XOR_PEER_ADDRESS, peer);
     stun_out_attr(&c->out, STUN_DATA_ATTR, (struct bytes){data, n});
     client_end(c);
-    return world_from_client(c->world, &c->addr, c->buf, c->len);
+    return hand_over(c, c->len);
 }
 
 enum turn_verdict client_channel(struct client *c, uint16_t channel, const void *data, size_t n)
@@ -346,5 +388,5 @@ enum turn_verdict client_channel(struct client *c, uint16_t channel, const void 
     if (n > 0) {
         memcpy(c->buf + CHANNEL_HEAD, data, n);
     }
-    return world_from_client(c->world, &c->addr, c->buf, n + CHANNEL_HEAD);
+    return hand_over(c, n + CHANNEL_HEAD);
 }

@@ -23,6 +23,7 @@ enum client_auth {
 struct client {
     struct world *world;
     struct net_addr addr;
+    uint8_t transport; /* enum net_transport; NET_UDP unless changed */
     const char *user;
     const char *password;
     const char *realm;
@@ -56,6 +57,8 @@ struct reply {
     uint64_t token; /* RESERVATION-TOKEN */
     struct net_addr alternate[2];
     uint32_t alternate_count;
+    uint32_t connection_id; /* CONNECTION-ID, or 0 */
+    struct bytes domain;    /* ALTERNATE-DOMAIN */
     bool has_data, has_token, has_lifetime, has_username, has_counter, has_mapped_plain;
     uint32_t counter;
     uint16_t order[32]; /* attribute types as they stood */
@@ -94,6 +97,11 @@ struct reply client_allocate(struct client *c); /* UDP, nothing else */
 struct reply client_refresh(struct client *c, uint32_t lifetime_s);
 struct reply client_permit(struct client *c, const struct net_addr *peer);
 struct reply client_bind(struct client *c, uint16_t channel, const struct net_addr *peer);
+
+/* The same for RFC 6062. */
+struct reply client_allocate_tcp(struct client *c);
+struct reply client_connect(struct client *c, const struct net_addr *peer);
+struct reply client_bind_connection(struct client *c, uint32_t id);
 
 /* Append REQUESTED-TRANSPORT for UDP. */
 void client_put_transport(struct client *c);

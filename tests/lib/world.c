@@ -59,11 +59,11 @@ static int on_key_find(void *arg, const struct credential_query *query, struct c
 }
 
 static struct world_socket *socket_take(struct world *w, const struct net_addr *bound,
-                                        struct turn_relay *relay)
+                                        uint8_t protocol, struct turn_relay *relay)
 {
     for (uint32_t i = 0; i < WORLD_MAX_SOCKETS; i++) {
         if (!w->sockets[i].open) {
-            w->sockets[i] = (struct world_socket){true, *bound, relay};
+            w->sockets[i] = (struct world_socket){true, protocol, *bound, relay};
             w->open_sockets++;
             return &w->sockets[i];
         }
@@ -118,6 +118,22 @@ static struct world_reservation *reservation_slot(struct world *w)
     return NULL;
 }
 
+/* A slot that was never used, or whose connection has ended. */
+static struct world_conn *conn_slot(struct world *w)
+{
+    for (uint32_t i = 0; i < WORLD_MAX_CONNS; i++) {
+        if (!w->conns[i].used) {
+            return &w->conns[i];
+        }
+    }
+    for (uint32_t i = 0; i < WORLD_MAX_CONNS; i++) {
+        if (w->conns[i].conn == NULL) {
+            return &w->conns[i];
+        }
+    }
+    return NULL;
+}
+
 static int on_relay_open(void *arg, const struct turn_relay_want *want,
                          struct turn_relay_grant *out)
 {
@@ -130,6 +146,7 @@ static int on_relay_open(void *arg, const struct turn_relay_want *want,
     struct world_reservation *slot = NULL;
     struct net_addr addr;
 
+    assert(want->protocol == NET_UDP || (want->protocol == NET_TCP && want->want == TURN_PORT_ANY));
     reservations_sweep(w);
     if (want->want == TURN_PORT_RESERVED) {
         return redeem(w, want, out);
@@ -145,13 +162,13 @@ static int on_relay_open(void *arg, const struct turn_relay_want *want,
     if (err < 0) {
         return err == -ENOENT ? -EAFNOSUPPORT : err;
     }
-    struct world_socket *socket = socket_take(w, &addr, want->relay);
+    struct world_socket *socket = socket_take(w, &addr, want->protocol, want->relay);
     assert(socket != NULL);
     if (slot != NULL) {
         struct net_addr next = addr;
         next.port++;
         *slot = (struct world_reservation){want->new_token, w->now_ms + RESERVATION_MS,
-                                           socket_take(w, &next, NULL)};
+                                           socket_take(w, &next, NET_UDP, NULL)};
         assert(slot->socket != NULL);
     }
     grant(out, socket);
@@ -165,6 +182,45 @@ static void on_relay_close(void *arg, void *port)
 
     assert(socket->open);
     socket_close(w, socket);
+}
+
+static int on_peer_connect(void *arg, void *port, const struct net_addr *peer,
+                           struct turn_conn *conn, void **out)
+{
+    struct world *w = arg;
+    struct world_socket *socket = port;
+
+    assert(socket->open && socket->protocol == NET_TCP && socket->bound.family == peer->family);
+    if (w->connect_answer < 0) {
+        return w->connect_answer;
+    }
+    struct world_conn *slot = conn_slot(w);
+    if (slot == NULL) {
+        return -ENOSPC;
+    }
+    *slot = (struct world_conn){
+        .used = true, .connecting = true, .conn = conn, .socket = socket, .peer = *peer};
+    *out = slot;
+    return 0;
+}
+
+static void on_peer_close(void *arg, void *handle)
+{
+    struct world_conn *conn = handle;
+
+    (void)arg;
+    assert(conn->used && !conn->closed && conn->conn != NULL && conn->socket->open);
+    conn->closed = true;
+    conn->conn = NULL;
+}
+
+static void on_peer_bind(void *arg, void *handle, void *listener)
+{
+    struct world_conn *conn = handle;
+
+    (void)arg;
+    assert(conn->conn != NULL && !conn->connecting && conn->bound_to == NULL);
+    conn->bound_to = listener;
 }
 
 static int on_quota_take(void *arg, struct bytes user)
@@ -203,6 +259,9 @@ static void on_event(void *arg, const struct turn_event *event)
 
     seen->count[event->kind]++;
     seen->last_client = *event->client;
+    if (event->peer != NULL) {
+        seen->last_peer = *event->peer;
+    }
     if (event->kind == TURN_EVENT_REFUSED) {
         seen->last_code = event->code;
         seen->last_gate = event->gate;
@@ -245,6 +304,7 @@ void world_init(struct world *w, uint64_t seed)
         .turn_enabled = true,
         .username_anonymity = true,
         .udp_relay = true,
+        .tcp_relay = true,
         .ipv4_relay = true,
         .ipv6_relay = true,
         .additional_family = true,
@@ -258,6 +318,7 @@ void world_init(struct world *w, uint64_t seed)
         .nonce_s = 3600,
         .max_permissions = 64,
         .max_channels = 32,
+        .max_connections = 8,
         .nonce_key_count = 1,
     };
     memset(w->config.nonce_keys[0], 0x5a, TURN_NONCE_KEY_LEN);
@@ -330,8 +391,23 @@ int world_start(struct world *w)
     }
     const struct turn_server_options options = {
         .config = &w->config,
-        .effects = {w, on_random, on_key_find, on_relay_open, on_relay_close, on_quota_take,
-                    on_quota_give, on_capacity, on_event},
+        .effects =
+            {
+                .arg = w,
+                .random_fill = on_random,
+                .key_find = on_key_find,
+                .relay_open = on_relay_open,
+                .relay_close = on_relay_close,
+                .peer_connect = on_peer_connect,
+                .peer_close = on_peer_close,
+                .peer_bind = on_peer_bind,
+                .quota_take = on_quota_take,
+                .quota_give = on_quota_give,
+                .capacity_lease = on_capacity,
+                .event = on_event,
+            },
+        .instance = w->instance,
+        .instances = w->instances,
         .hash_key = {1, 2},
         .max_allocations = w->max_allocations,
         .now_ms = w->now_ms,
@@ -434,15 +510,23 @@ static struct pkt *pkt_load(struct world *w, const uint8_t *data, size_t n)
     return &w->pkt;
 }
 
-enum turn_verdict world_from_client(struct world *w, const struct net_addr *client,
-                                    const uint8_t *data, size_t n)
+enum turn_verdict world_from_client_over(struct world *w, const struct net_addr *client,
+                                         uint8_t transport, void *connection, const uint8_t *data,
+                                         size_t n)
 {
     struct pkt *pkt = pkt_load(w, data, n);
 
     pkt->remote = *client;
     pkt->local = w->server_addr[client->family == NET_V4 ? 0 : 1];
-    pkt->port = &w->server_addr;
+    pkt->port = connection;
+    pkt->transport = transport;
     return turn_server_client_packet(w->server, pkt, w->now_ms);
+}
+
+enum turn_verdict world_from_client(struct world *w, const struct net_addr *client,
+                                    const uint8_t *data, size_t n)
+{
+    return world_from_client_over(w, client, NET_UDP, &w->server_addr, data, n);
 }
 
 static struct world_socket *socket_at(struct world *w, const struct net_addr *relayed)
@@ -460,13 +544,14 @@ enum turn_verdict world_from_peer(struct world *w, const struct net_addr *relaye
                                   const struct net_addr *peer, const uint8_t *data, size_t n)
 {
     struct world_socket *socket = socket_at(w, relayed);
-    if (socket == NULL) {
+    if (socket == NULL || socket->protocol != NET_UDP) {
         return TURN_DROP;
     }
     struct pkt *pkt = pkt_load(w, data, n);
     pkt->remote = *peer;
     pkt->local = *relayed;
     pkt->port = socket;
+    pkt->transport = NET_UDP;
     return turn_server_peer_packet(w->server, socket->relay, pkt, w->now_ms);
 }
 
@@ -479,6 +564,61 @@ enum turn_verdict world_icmp(struct world *w, const struct net_addr *relayed,
     }
     struct pkt *pkt = pkt_load(w, NULL, 0);
     return turn_server_peer_icmp(w->server, socket->relay, icmp, pkt, w->now_ms);
+}
+
+/* --- peer data connections ----------------------------------------------------------------------
+ */
+
+struct world_conn *world_conn(struct world *w, const struct net_addr *peer)
+{
+    struct world_conn *found = NULL;
+
+    for (uint32_t i = 0; i < WORLD_MAX_CONNS; i++) {
+        struct world_conn *conn = &w->conns[i];
+        if (conn->used && net_addr_equal(&conn->peer, peer) &&
+            (found == NULL || conn->conn != NULL)) {
+            found = conn;
+        }
+    }
+    return found;
+}
+
+enum turn_verdict world_connected(struct world *w, struct world_conn *conn, bool success)
+{
+    struct turn_conn *of_core = conn->conn;
+
+    assert(conn->connecting && !conn->closed);
+    conn->connecting = false;
+    if (!success) {
+        conn->conn = NULL; /* gone after the call */
+    }
+    return turn_server_connected(w->server, of_core, success, pkt_load(w, NULL, 0), w->now_ms);
+}
+
+enum turn_verdict world_accept(struct world *w, const struct net_addr *relayed,
+                               const struct net_addr *peer, struct world_conn **out_conn)
+{
+    struct world_socket *socket = socket_at(w, relayed);
+    struct world_conn *slot = conn_slot(w);
+
+    if (socket == NULL || socket->protocol != NET_TCP || slot == NULL) {
+        return TURN_DROP;
+    }
+    *slot = (struct world_conn){.used = true, .socket = socket, .peer = *peer};
+    const enum turn_verdict verdict = turn_server_peer_accepted(
+        w->server, socket->relay, peer, slot, pkt_load(w, NULL, 0), &slot->conn, w->now_ms);
+    slot->closed = verdict != TURN_TO_CLIENT;
+    *out_conn = slot;
+    return verdict;
+}
+
+void world_conn_closed(struct world *w, struct world_conn *conn)
+{
+    struct turn_conn *of_core = conn->conn;
+
+    assert(of_core != NULL && !conn->closed);
+    conn->conn = NULL;
+    turn_server_conn_closed(w->server, of_core);
 }
 
 uint64_t world_drops(const struct world *w, enum drop why)

@@ -20,14 +20,27 @@ enum {
     WORLD_MAX_USERS = 16,
     WORLD_MAX_SOCKETS = 4096,
     WORLD_MAX_RESERVATIONS = 64,
+    WORLD_MAX_CONNS = 256,
     WORLD_PKT_CAP = 65535,
 };
 
 /* One relay socket. */
 struct world_socket {
     bool open;
+    uint8_t protocol;
     struct net_addr bound;
     struct turn_relay *relay; /* NULL while it only keeps a reserved port */
+};
+
+/* One peer data connection, as the effects see it: what the core has asked for. */
+struct world_conn {
+    bool used;
+    bool connecting;        /* peer_connect() was called, and world_connected() was not yet */
+    bool closed;            /* peer_close() was called */
+    void *bound_to;         /* the listener of peer_bind(), or NULL */
+    struct turn_conn *conn; /* NULL when the core has forgotten it */
+    struct world_socket *socket;
+    struct net_addr peer;
 };
 
 struct world_reservation {
@@ -48,6 +61,7 @@ struct world_events {
     enum stun_code last_code;
     enum gate_verdict last_gate;
     struct net_addr last_client;
+    struct net_addr last_peer; /* of an event that has one */
     char last_user[64];
     struct turn_traffic last_traffic;
 };
@@ -74,6 +88,10 @@ struct world {
     uint64_t capacity_left[2]; /* what capacity_lease may still grant, by direction */
     struct world_socket sockets[WORLD_MAX_SOCKETS];
     uint32_t open_sockets;
+    struct world_conn conns[WORLD_MAX_CONNS];
+    int connect_answer; /* what peer_connect returns */
+    uint32_t instance;  /* of the server */
+    uint32_t instances;
     struct world_reservation reservations[WORLD_MAX_RESERVATIONS];
     struct world_events events;
     struct pkt pkt; /* the packet in hand */
@@ -112,6 +130,12 @@ struct net_addr world_addr(const char *text);
 enum turn_verdict world_from_client(struct world *w, const struct net_addr *client,
                                     const uint8_t *data, size_t n);
 
+/* The same over another transport: a whole message, without padding.  `connection` stands for what
+ * carries it. */
+enum turn_verdict world_from_client_over(struct world *w, const struct net_addr *client,
+                                         uint8_t transport, void *connection, const uint8_t *data,
+                                         size_t n);
+
 /* Hand a datagram from `peer` to the relay socket bound to `relayed`.  TURN_DROP when there is no
  * such socket, as the kernel would. */
 enum turn_verdict world_from_peer(struct world *w, const struct net_addr *relayed,
@@ -120,6 +144,20 @@ enum turn_verdict world_from_peer(struct world *w, const struct net_addr *relaye
 /* An ICMP error for a datagram that the relay socket bound to `relayed` sent. */
 enum turn_verdict world_icmp(struct world *w, const struct net_addr *relayed,
                              const struct turn_icmp *icmp);
+
+/* The connection of the effects with `peer` that was asked for last, or NULL. */
+struct world_conn *world_conn(struct world *w, const struct net_addr *peer);
+
+/* Tell how the connection went: the verdict about w->pkt. */
+enum turn_verdict world_connected(struct world *w, struct world_conn *conn, bool success);
+
+/* `peer` connects to the TCP relay bound to `relayed`: the verdict about w->pkt, and `*out_conn`
+ * when it is TURN_TO_CLIENT.  TURN_DROP when there is no such socket. */
+enum turn_verdict world_accept(struct world *w, const struct net_addr *relayed,
+                               const struct net_addr *peer, struct world_conn **out_conn);
+
+/* The connection ends by itself. */
+void world_conn_closed(struct world *w, struct world_conn *conn);
 
 /* The counter of one drop reason. */
 uint64_t world_drops(const struct world *w, enum drop why);

@@ -98,9 +98,7 @@ static void realm__has_at_most_127_characters(void **state)
 static void service__must_leave_something_to_do(void **state)
 {
     (void)state;
-    expect(USER "no-udp\n", CONF_ERROR, "nothing is left to serve");
     expect(USER "stun-only\nno-stun\n", CONF_ERROR, "leave nothing to serve");
-    expect(USER "no-udp-relay\n", CONF_WARNING, "every allocation is refused");
     expect(USER "min-port=3000\nmax-port=2000\n", CONF_ERROR, "min-port (3000) is above max-port");
     expect(USER "max-port=2000\n", CONF_ERROR, "min-port (49152) is above max-port (2000)");
     expect(USER "relay-ip=0.0.0.0\n", CONF_ERROR, "relay-ip wants an address");
@@ -202,18 +200,16 @@ static void log__names_that_are_no_files(void **state)
 
 static void effect__is_told_once_for_each_idle_option(void **state)
 {
-    struct conf *conf = conf_checked_of(USER "cert=/x\ntls-alternate-server=192.0.2.1\n"
-                                             "tls-alternate-server=192.0.2.2\ncli=off\nno-tcp\n"
-                                             "no-tcp-relay\nno-multicast-peers=no\n");
+    struct conf *conf = conf_checked_of(USER "raw-public-keys\nrfc5780\ncli=off\ndh566\n"
+                                             "no-multicast-peers\nno-multicast-peers=no\n");
 
     (void)state;
-    conf_assert_finding(conf, CONF_WARNING,
-                        "'cert' has no effect yet: this version serves plain UDP");
-    conf_assert_finding(conf, CONF_WARNING, "'tls-alternate-server' has no effect yet");
-    conf_assert_finding(conf, CONF_NOTE, "'no-tcp' is not needed");
+    conf_assert_finding(conf, CONF_WARNING, "'raw-public-keys' has no effect yet");
+    conf_assert_finding(conf, CONF_WARNING, "'rfc5780' has no effect yet");
+    conf_assert_finding(conf, CONF_NOTE, "'dh566' is not needed");
     conf_assert_finding(conf, CONF_WARNING, "'no-multicast-peers' cannot be switched off");
     assert_null(conf_finding_with(conf, "'cli'"));
-    assert_int_equal(conf->severity_count[CONF_WARNING], 3);
+    assert_int_equal(conf->severity_count[CONF_WARNING], 4); /* and no-multicast-peers twice */
     conf_unref(conf);
 }
 

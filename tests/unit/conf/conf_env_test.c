@@ -109,6 +109,22 @@ static void load__takes_all_sources(void **state)
     conf_words_free(none);
 }
 
+static void variable__may_hold_endpoints_with_names(void **state)
+{
+    char **env = CONF_WORDS("STERNA_TLS_ALTERNATE_SERVER=192.0.2.1 a.example,192.0.2.2:443",
+                            "STERNA_ALTERNATE_SERVER=192.0.2.3 192.0.2.4");
+    struct conf *conf = conf_fresh();
+
+    (void)state;
+    assert_int_equal(conf_load_env(conf, env), 0);
+    assert_int_equal(conf->tls_alternate_server.count, 2);
+    assert_string_equal(conf->tls_alternate_server.items[0].text, "192.0.2.1 a.example");
+    assert_string_equal(conf->tls_alternate_server.items[1].text, "192.0.2.2:443");
+    assert_int_equal(conf->alternate_server.count, 2);
+    conf_unref(conf);
+    conf_words_free(env);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -116,6 +132,7 @@ int main(void)
         cmocka_unit_test(variable__that_is_wrong_is_told),
         cmocka_unit_test(source__command_line_beats_environment_beats_file),
         cmocka_unit_test(load__takes_all_sources),
+        cmocka_unit_test(variable__may_hold_endpoints_with_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,9 +5,12 @@
 #include "base/mem.h"
 #include "conf_tests.h"
 
-static const char text[] = "realm=x\nuser=a:b\nuser=c:d\nstatic-auth-secret=s\nmin-port=bad\n"
-                           "log-file=/x\nrest-api-separator=\nunknown-thing\n[realm \"y\"]\na=b\n"
-                           "external-ip=192.0.2.1\n";
+static const char text[] =
+    "realm=x\nuser=a:b\nuser=c:d\nstatic-auth-secret=s\nmin-port=bad\n"
+    "log-file=/x\nrest-api-separator=\nunknown-thing\n[realm \"y\"]\na=b\n"
+    "external-ip=192.0.2.1\n[tls \"z\"]\ncert=/c\nverify-client=OFF\nkey=/k\n"
+    "[listener]\naddress=192.0.2.1\naddress=192.0.2.2\nproxy-protocol\n"
+    "transport=tcp\ntls-name=z\n";
 
 /* One whole life; returns the worst result of its steps. */
 static int life(char **env, char **argv)

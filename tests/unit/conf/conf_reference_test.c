@@ -69,6 +69,14 @@ static void references__name_every_option(void **state)
         (void)snprintf(name, sizeof(name), " --%s", conf_options[i].name);
         assert_int_equal(holds(help, name, " =\n"), conf_options[i].status == CONF_ACTIVE);
     }
+    for (size_t i = 0; i < conf_key_count; i++) {
+        char name[64];
+
+        (void)snprintf(name, sizeof(name), "| `%s`", conf_keys[i].option.name);
+        assert_true(holds(markdown, name, " ,"));
+    }
+    assert_non_null(strstr(man, "\n.SS [tls \\(dqNAME\\(dq]\n"));
+    assert_non_null(strstr(man, "\n.B key\\-password \\fR(pkey\\-pwd)\n"));
     assert_non_null(strstr(man, ".B listening\\-port \\fR(\\-p)\n"));
     assert_non_null(strstr(help, "\n  -p, --listening-port=VALUE"));
     free(markdown);

@@ -114,6 +114,32 @@ static void table__rows_are_sound(void **state)
     }
 }
 
+static void keys__are_sound(void **state)
+{
+    char word[32];
+
+    (void)state;
+    for (size_t i = 0; i < conf_key_count; i++) {
+        const struct conf_key *key = &conf_keys[i];
+        const struct conf_option *o = &key->option;
+        const size_t help = strlen(o->help);
+        const struct conf_section_kind *kind = conf_section_kind_find(bytes_of(key->section));
+
+        assert_true(kind != NULL && kind->active);
+        assert_true(help > 0 && o->help[help - 1] == '.');
+        assert_true(o->type == CONF_TYPE_flag || o->unit[0] != 0);
+        assert_true(o->type != CONF_TYPE_choice || conf_choice_word(o, 0, word));
+        assert_ptr_equal(conf_key_find(key->section, bytes_of(o->name)), key);
+        assert_true(key->alias == NULL || conf_key_find(key->section, bytes_of(key->alias)) == key);
+        assert_null(conf_key_find("realm", bytes_of(o->name)));
+    }
+    for (size_t i = 0; i < conf_section_kind_count; i++) {
+        const size_t help = strlen(conf_section_kinds[i].help);
+
+        assert_true(help > 0 && conf_section_kinds[i].help[help - 1] == '.');
+    }
+}
+
 static void choice__words_match_their_enums(void **state)
 {
     static const struct {
@@ -175,6 +201,8 @@ static void nearest__finds_misspellings(void **state)
     assert_null(conf_option_nearest(bytes_of("quite-something-else")));
     assert_null(conf_option_nearest(bytes_of("x")));
     assert_string_equal(conf_section_nearest(bytes_of("relm")), "realm");
+    assert_string_equal(conf_key_nearest("tls", bytes_of("privat-key")), "private-key");
+    assert_null(conf_key_nearest("listener", bytes_of("privat-key")));
 }
 
 static void group__holds_its_options(void **state)
@@ -193,6 +221,7 @@ int main(void)
         cmocka_unit_test(table__knows_coturns_letters),
         cmocka_unit_test(table__fields_are_named_after_options),
         cmocka_unit_test(table__rows_are_sound),
+        cmocka_unit_test(keys__are_sound),
         cmocka_unit_test(choice__words_match_their_enums),
         cmocka_unit_test(nearest__finds_misspellings),
         cmocka_unit_test(group__holds_its_options),

@@ -156,6 +156,59 @@ static void prefix__takes_lengths_of_rfc6052(void **state)
     assert_int_equal(bits, 96);
 }
 
+static void expect_endpoint(const char *text, const char *addr, const char *domain)
+{
+    struct conf_endpoint endpoint = {.domain = {NULL, 99}};
+    char shown[NET_ADDR_TEXT];
+    const int err = conf_endpoint_parse(text, 5349, &endpoint);
+
+    if (addr == NULL) {
+        assert_int_equal(err, -EBADMSG);
+        assert_int_equal(endpoint.domain.n, 99);
+        return;
+    }
+    assert_int_equal(err, 0);
+    assert_string_equal(net_addr_text(&endpoint.addr, shown), addr);
+    assert_int_equal(endpoint.domain.n, strlen(domain));
+    assert_memory_equal(endpoint.domain.p, domain, strlen(domain));
+}
+
+/* Proves T-8489-14.16-01 */
+static void endpoint__may_have_a_domain(void **state)
+{
+    char text[300] = "192.0.2.1 ";
+    char *name = text + strlen(text);
+
+    (void)state;
+    expect_endpoint("192.0.2.1", "192.0.2.1:5349", "");
+    expect_endpoint("192.0.2.1:443", "192.0.2.1:443", "");
+    expect_endpoint("[2001:db8::1]:443\t turn.example.org", "[2001:db8::1]:443",
+                    "turn.example.org");
+    expect_endpoint("192.0.2.1 xn--e1afmkfd.example", "192.0.2.1:5349", "xn--e1afmkfd.example");
+    expect_endpoint("192.0.2.1:0 a", NULL, NULL);
+    expect_endpoint("turn.example.org", NULL, NULL);
+    expect_endpoint("192.0.2.1 ", NULL, NULL);
+    expect_endpoint("192.0.2.1 a b", NULL, NULL);
+    expect_endpoint("192.0.2.1 .a", NULL, NULL);
+    expect_endpoint("192.0.2.1 a.", NULL, NULL);
+    expect_endpoint("192.0.2.1 a..b", NULL, NULL);
+    expect_endpoint("192.0.2.1 -a.b", NULL, NULL);
+    expect_endpoint("192.0.2.1 a-.b", NULL, NULL);
+    expect_endpoint("192.0.2.1 a.b-", NULL, NULL);
+    expect_endpoint("192.0.2.1 m\xc3\xbcnchen.example", NULL, NULL);
+    for (size_t i = 0; i < 255; i++) { /* 63 letters a label, 255 bytes in all */
+        name[i] = i % 64 == 63 ? '.' : 'a';
+    }
+    expect_endpoint(text, "192.0.2.1:5349", name);
+    name[255] = 'a';
+    expect_endpoint(text, NULL, NULL);
+    name[255] = 0;
+    name[63] = 'a'; /* a label of 64 and more */
+    expect_endpoint(text, NULL, NULL);
+    memset(name - 9, '1', 200);
+    expect_endpoint(text, NULL, NULL);
+}
+
 static void hex__is_whole_or_refused(void **state)
 {
     uint8_t out[4] = {0};
@@ -180,6 +233,7 @@ int main(void)
         cmocka_unit_test(external__takes_one_or_a_pair_of_one_family),
         cmocka_unit_test(user__takes_password_or_key),
         cmocka_unit_test(prefix__takes_lengths_of_rfc6052),
+        cmocka_unit_test(endpoint__may_have_a_domain),
         cmocka_unit_test(hex__is_whole_or_refused),
     };
 

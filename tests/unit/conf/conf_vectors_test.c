@@ -66,7 +66,9 @@ static void jitsi__loads(void **state)
     assert_string_equal(conf->external_ip.items[0].text, "198.51.100.7/10.0.0.1");
     conf_assert_finding(conf, CONF_WARNING, "'no-tlsv1' has no effect any more");
     conf_assert_finding(conf, CONF_WARNING, "'dh2066' has no effect any more");
-    conf_assert_finding(conf, CONF_WARNING, "'cert' has no effect yet");
+    assert_string_equal(conf->cert, "/etc/jitsi/meet/meet.example.org.crt");
+    assert_true(conf->no_tcp && conf->no_tcp_relay);
+    assert_int_equal(conf->tls_listening_port, 5349);
     conf_unref(conf);
 }
 

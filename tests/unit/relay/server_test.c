@@ -23,7 +23,7 @@ static struct relay_server *start(const char *text)
     struct relay_server *server = NULL;
     struct conf *conf = relay_conf(text);
 
-    if (relay_server_open(conf, &server, why, sizeof(why)) < 0 ||
+    if (relay_server_open(conf, NULL, &server, why, sizeof(why)) < 0 ||
         relay_server_run(server, why, sizeof(why)) < 0) {
         print_error("%s\n", why);
         fail();
@@ -174,7 +174,7 @@ static void server__says_why_it_cannot_start(void **state)
     struct conf *conf = relay_conf(BASE);
 
     (void)state;
-    assert_int_equal(relay_server_open(conf, &second, why, sizeof(why)), -EADDRINUSE);
+    assert_int_equal(relay_server_open(conf, NULL, &second, why, sizeof(why)), -EADDRINUSE);
     assert_null(second);
     assert_non_null(strstr(why, "127.0.0.1:20301"));
     conf_unref(conf);

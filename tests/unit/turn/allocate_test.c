@@ -126,7 +126,7 @@ static void allocation__is_keyed_by_the_whole_5_tuple(void **state)
 static void transport__missing_malformed_or_unsupported(void **state)
 {
     static const uint8_t three[3] = {17, 0, 0};
-    static const uint8_t others[] = {1, 6, 132, 0, 255};
+    static const uint8_t others[] = {1, 132, 0, 255};
     struct stage *s = *state;
 
     assert_true(client_challenge(&s->c));
@@ -591,9 +591,10 @@ static void redirect__is_signed_and_of_the_clients_family(void **state)
     struct stage *s = *state;
     struct client c6;
 
-    s->w.config.alternates[0] = world_addr("[2001:db8::a]:3478");
-    s->w.config.alternates[1] = world_addr("198.51.100.10:3478");
-    s->w.config.alternate_count = 2;
+    struct turn_alternates *alternates = &s->w.config.alternates[TURN_ALTERNATE_UDP];
+    alternates->items[0].addr = world_addr("[2001:db8::a]:3478");
+    alternates->items[1].addr = world_addr("198.51.100.10:3478");
+    alternates->count = 2;
     struct reply r;
     client_begin(&s->c, STUN_ALLOCATE, STUN_REQUEST);
     client_put_transport(&s->c);
@@ -603,8 +604,8 @@ static void redirect__is_signed_and_of_the_clients_family(void **state)
     assert_int_equal(r.code, STUN_TRY_ALTERNATE);
     assert_true(r.integrity_ok);
     assert_int_equal(r.alternate_count, 2);
-    assert_true(net_addr_equal(&r.alternate[0], &s->w.config.alternates[1]));
-    assert_true(net_addr_equal(&r.alternate[1], &s->w.config.alternates[0]));
+    assert_true(net_addr_equal(&r.alternate[0], &alternates->items[1].addr));
+    assert_true(net_addr_equal(&r.alternate[1], &alternates->items[0].addr));
     client_init(&c6, &s->w, "[2001:db8::50]:4000", "user", "pass");
     r = client_allocate(&c6);
     assert_int_equal(r.alternate[0].family, NET_V6);
@@ -622,9 +623,9 @@ static void redirect__spreads_over_all_alternates(void **state)
     for (unsigned i = 0; i < 3; i++) {
         char addr[64];
         (void)snprintf(addr, sizeof(addr), "198.51.100.%u:3478", 10 + i);
-        s->w.config.alternates[i] = world_addr(addr);
+        s->w.config.alternates[TURN_ALTERNATE_UDP].items[i].addr = world_addr(addr);
     }
-    s->w.config.alternate_count = 3;
+    s->w.config.alternates[TURN_ALTERNATE_UDP].count = 3;
     for (int i = 0; i < 30; i++) {
         const struct reply r = client_allocate(&s->c);
         assert_int_equal(r.code, STUN_TRY_ALTERNATE);

@@ -119,8 +119,18 @@ static void far_open(struct far_end *far_end, struct world *near, uint32_t max_a
 {
     const struct turn_server_options options = {
         .config = &near->config,
-        .effects = {far_end, far_random, far_key_find, far_relay_open, far_relay_close,
-                    far_quota_take, far_quota_give, far_capacity, far_event},
+        .effects =
+            {
+                .arg = far_end,
+                .random_fill = far_random,
+                .key_find = far_key_find,
+                .relay_open = far_relay_open,
+                .relay_close = far_relay_close,
+                .quota_take = far_quota_take,
+                .quota_give = far_quota_give,
+                .capacity_lease = far_capacity,
+                .event = far_event,
+            },
         .hash_key = {3, 4},
         .max_allocations = max_allocations,
         .now_ms = near->now_ms + FAR_AHEAD_MS,
@@ -153,6 +163,7 @@ static struct pkt *far_load(struct far_end *far_end, const void *data, size_t n)
         .cap = WORLD_PKT_CAP,
         .buf = far_end->buf,
         .port = listener,
+        .transport = NET_UDP,
     };
     memcpy(far_end->pkt.data, data, n);
     turn_server_set_wall(far_end->server, far_end->near->wall_s);

@@ -789,6 +789,7 @@ static void submit_with_tos(struct stage *s, uint8_t tos, const struct net_addr 
         .len = 8,
         .remote = s->c.addr,
         .local = s->w.server_addr[0],
+        .transport = NET_UDP,
         .tos = tos,
     };
     memcpy(pkt.data, "\x40\x00\x00\x04toes", 8);

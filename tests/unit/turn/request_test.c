@@ -208,8 +208,9 @@ static void header__wrong_is_dropped(void **state)
  */
 static void methods_and_classes__of_others_are_dropped(void **state)
 {
-    static const uint16_t served[] = {STUN_BINDING, STUN_ALLOCATE, STUN_REFRESH,
-                                      STUN_CREATE_PERMISSION, STUN_CHANNEL_BIND};
+    static const uint16_t served[] = {STUN_BINDING,           STUN_ALLOCATE,     STUN_REFRESH,
+                                      STUN_CREATE_PERMISSION, STUN_CHANNEL_BIND, STUN_CONNECT,
+                                      STUN_CONNECTION_BIND};
     struct stage *s = *state;
 
     for (unsigned method = 0; method < 0x1000; method++) {

@@ -71,11 +71,12 @@ static void decode__reads_turn_attributes(void **state)
     draft_put(&draft, STUN_DONT_FRAGMENT, NULL, 0);
     draft_put(&draft, STUN_RESERVATION_TOKEN, token, sizeof(token));
     draft_fill(&draft, STUN_USERHASH, 32);
+    draft_put(&draft, STUN_CONNECTION_ID, "\x81\x02\x03\x04", 4);
     const struct turn_req *req = draft_decode(&draft);
     assert_int_equal(req->has, HAS_CHANNEL_NUMBER | HAS_LIFETIME | HAS_XOR_PEER_ADDRESS | HAS_DATA |
                                    HAS_REQUESTED_ADDRESS_FAMILY | HAS_ADDITIONAL_ADDRESS_FAMILY |
                                    HAS_EVEN_PORT | HAS_REQUESTED_TRANSPORT | HAS_DONT_FRAGMENT |
-                                   HAS_RESERVATION_TOKEN | HAS_USERHASH);
+                                   HAS_RESERVATION_TOKEN | HAS_USERHASH | HAS_CONNECTION_ID);
     assert_int_equal(req->bad, 0);
     assert_int_equal(req->channel, 0x4005);
     assert_int_equal(req->lifetime_s, 3600);
@@ -87,6 +88,7 @@ static void decode__reads_turn_attributes(void **state)
     assert_int_equal(req->transport, 6);
     assert_true(req->reservation_token == UINT64_C(0x0102030405060708));
     assert_int_equal(req->userhash.n, 32);
+    assert_true(req->connection_id == 0x81020304);
 }
 
 /* Proves T-8656-18.1-01, T-8656-18.6-01, T-8656-18.7-01, T-8656-18.8-01 */
@@ -165,6 +167,7 @@ static void decode__judges_every_length(void **state)
         {STUN_REQUESTED_TRANSPORT, HAS_REQUESTED_TRANSPORT, 4, 4, 1},
         {STUN_DONT_FRAGMENT, HAS_DONT_FRAGMENT, 0, 0, 1},
         {STUN_RESERVATION_TOKEN, HAS_RESERVATION_TOKEN, 8, 8, 1},
+        {STUN_CONNECTION_ID, HAS_CONNECTION_ID, 4, 4, 1},
         {STUN_TRANSACTION_TRANSMIT_COUNTER, HAS_TRANSMIT_COUNTER, 4, 4, 1},
         {STUN_MESSAGE_INTEGRITY, HAS_MI, 20, 20, 1},
         {STUN_MESSAGE_INTEGRITY_SHA256, HAS_MI256, 16, 32, 4},

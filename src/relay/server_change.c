@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+#include <errno.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/conf.h"
+#include "conf/conf_listener.h"
+#include "io/clock.h"
+#include "io/conn_limit.h"
+#include "io/tls.h"
+#include "log/log.h"
+#include "relay/address_watch.h"
+#include "relay/plan.h"
+#include "relay/relay_ports.h"
+#include "relay/server_int.h"
+#include "relay/tls_conf.h"
+#include "turn/quota.h"
+
+uint32_t server_quota_limit(const struct relay_server *s, const struct conf *conf)
+{
+    return conf->total_quota > 0 && conf->total_quota < s->max_allocations ? conf->total_quota
+                                                                           : s->max_allocations;
+}
+
+int server_make_settings(struct relay_server *s, const struct conf *conf, bool draining,
+                         struct settings **out, char *why, size_t cap)
+{
+    s->made_for = auth_service_abilities(s->auth);
+    const struct settings_input in = {
+        .conf = conf,
+        .start = s->start,
+        .own = &s->own,
+        .external = s->external,
+        .listeners = &s->plan,
+        .abilities = s->made_for,
+        .nonce_key = s->nonce_key,
+        .relay_family = {relay_ports_serve(s->ports, NET_V4), relay_ports_serve(s->ports, NET_V6)},
+        .draining = draining,
+        .workers = s->worker_count,
+        .memory_bytes = plan_memory_bytes(),
+        .tls = s->tls,
+    };
+    return settings_new(&in, out, why, cap);
+}
+
+void server_apply_limits(struct relay_server *s, const struct conf *conf,
+                         const struct settings *settings)
+{
+    struct conn_limits conns = settings->conns;
+
+    if (conns.total > s->max_connections) {
+        conns.total = s->max_connections;
+    }
+    conn_limit_set(s->conns, &conns);
+    (void)pthread_mutex_lock(&s->quota_lock);
+    quota_set_limits(s->quota, conf->user_quota, server_quota_limit(s, conf));
+    (void)pthread_mutex_unlock(&s->quota_lock);
+    capacity_set(&s->capacity[0], conf->bps_capacity);
+    capacity_set(&s->capacity[1], conf->bps_capacity);
+}
+
+int server_make_certificates(const struct relay_server *s, const struct conf *conf,
+                             struct tls_set **out, char *why, size_t cap)
+{
+    *out = NULL;
+    if (!conf_serves_secure(conf)) {
+        return 0; /* whatever is said about certificates: nobody will see them */
+    }
+    const int err = tls_conf_make_kept(conf, s->tickets, s->keeper, out, why, cap);
+    if (err > 0) {
+        log_event(LOG_WARNING, "certificates.doubtful", LOG_TEXT("why", why), LOG_END);
+    }
+    return err < 0 ? err : 0;
+}
+
+/* --- changing ------------------------------------------------------------------------------------
+ */
+
+/* Put `settings` into force in every worker; the old ones are released when nobody borrows them. */
+static void install(struct relay_server *s, struct settings *settings)
+{
+    sem_t done;
+    struct worker_configure message = {.settings = settings, .done = &done};
+
+    (void)sem_init(&done, 0, 0);
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        worker_reconfigure(s->workers[i], &message);
+    }
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        while (sem_wait(&done) < 0) {
+            assert(errno == EINTR);
+        }
+    }
+    (void)sem_destroy(&done);
+    settings_free(s->settings);
+    s->settings = settings;
+    s->abilities = s->made_for;
+}
+
+static int64_t days_left(const struct tls_set *tls)
+{
+    const int64_t left_s = tls != NULL ? tls_set_expires_in(tls, (int64_t)clock_wall_s()) : 0;
+
+    return left_s > 0 ? left_s / 86400 : 0;
+}
+
+static int reload_all(struct relay_server *s, struct conf *conf, char *why, size_t cap)
+{
+    struct settings *settings;
+
+    /* What the new configuration says must be sound before the credentials change. */
+    int err = server_make_settings(s, conf, s->draining, &settings, why, cap);
+    if (err < 0) {
+        return err;
+    }
+    settings_free(settings);
+    err = auth_service_reload(s->auth, conf, why, cap);
+    if (err < 0) {
+        return err;
+    }
+    err = server_make_settings(s, conf, s->draining, &settings, why, cap);
+    if (err < 0) {
+        char ignored[256];
+        if (auth_service_reload(s->auth, s->conf, ignored, sizeof(ignored)) < 0) {
+            log_event(LOG_ERROR, "reload.credentials_kept_new", LOG_TEXT("why", ignored), LOG_END);
+        }
+        return err;
+    }
+    install(s, settings);
+    server_apply_limits(s, conf, settings);
+    return 0;
+}
+
+int relay_server_reload(struct relay_server *s, struct conf *conf, char *why, size_t cap)
+{
+    struct tls_set *was = s->tls;
+    struct tls_set *tls = NULL;
+
+    (void)snprintf(why, cap, "out of memory");
+    int err = server_make_certificates(s, conf, &tls, why, cap);
+    if (err < 0) {
+        return err;
+    }
+    s->tls = tls;
+    err = reload_all(s, conf, why, cap);
+    if (err < 0) {
+        s->tls = was;
+        tls_set_unref(tls);
+        return err;
+    }
+    tls_set_unref(was); /* connections that began with it keep it */
+    struct conf *old = s->conf;
+    s->conf = conf_ref(conf);
+    conf_unref(old);
+    return 0;
+}
+
+int relay_server_renew_certificates(struct relay_server *s, char *why, size_t cap)
+{
+    struct tls_set *was = s->tls;
+    struct settings *settings;
+    struct tls_set *tls = NULL;
+
+    (void)snprintf(why, cap, "out of memory");
+    int err = server_make_certificates(s, s->conf, &tls, why, cap);
+    if (err < 0) {
+        return err;
+    }
+    s->tls = tls;
+    err = server_make_settings(s, s->conf, s->draining, &settings, why, cap);
+    if (err < 0) {
+        s->tls = was;
+        tls_set_unref(tls);
+        return err;
+    }
+    install(s, settings);
+    tls_set_unref(was);
+    s->certificates = (struct follow){.stale = false};
+    s->certificates_changed = false;
+    log_event(LOG_NOTICE, "certificates.renewed", LOG_U64("days_left", (uint64_t)days_left(s->tls)),
+              LOG_END);
+    return 0;
+}
+
+int relay_server_drain(struct relay_server *s, char *why, size_t cap)
+{
+    struct settings *settings;
+
+    (void)snprintf(why, cap, "out of memory");
+    const int err = server_make_settings(s, s->conf, true, &settings, why, cap);
+    if (err < 0) {
+        return err;
+    }
+    s->draining = true;
+    install(s, settings);
+    return 0;
+}
+
+int relay_server_fd(const struct relay_server *s)
+{
+    return s->watch_fd;
+}
+
+static void follow_failed(struct follow *follow, const char *what, const char *why)
+{
+    if (!follow->told) {
+        log_event(LOG_ERROR, "settings.not_renewed", LOG_TEXT("because", what),
+                  LOG_TEXT("why", why), LOG_TEXT("effect", "the old ones hold; tried on"), LOG_END);
+    }
+    follow->told = true;
+}
+
+/* Make the settings anew from what has changed around us.  False, and logged, when that fails. */
+static bool renew_settings(struct relay_server *s, struct follow *follow, const char *what)
+{
+    char why[256] = "out of memory";
+    struct settings *settings;
+
+    if (server_make_settings(s, s->conf, s->draining, &settings, why, sizeof(why)) < 0) {
+        follow_failed(follow, what, why);
+        return false;
+    }
+    install(s, settings);
+    *follow = (struct follow){.stale = false};
+    return true;
+}
+
+/* What a 401 offers follows what the users of the database can do now: one that another tool added
+ * may have an MD5 key only. */
+static void follow_abilities(struct relay_server *s)
+{
+    const struct auth_abilities now = auth_service_abilities(s->auth);
+    const struct auth_abilities *was = &s->abilities;
+
+    if (now.sha256 == was->sha256 && now.md5_only == was->md5_only &&
+        now.userhash == was->userhash) {
+        return;
+    }
+    if (renew_settings(s, &s->users, "the users have changed")) {
+        log_event(LOG_NOTICE, "credentials.offer_changed", LOG_U64("sha256", now.sha256),
+                  LOG_U64("userhash", now.userhash), LOG_END);
+    }
+}
+
+/* The gate closes our own addresses, whichever they are now. */
+static void follow_addresses(struct relay_server *s)
+{
+    static const char what[] = "the addresses have changed";
+    struct interfaces now;
+    struct interfaces was = s->own;
+
+    int err = interfaces_read(&now);
+    err = err == 0 ? relay_ports_refresh(s->ports, &now) : err;
+    if (err < 0) {
+        interfaces_fini(&now);
+        follow_failed(&s->addresses, what, strerror(-err));
+        return;
+    }
+    if (interfaces_same(&now, &was)) {
+        interfaces_fini(&now);
+        s->addresses = (struct follow){.stale = false};
+        return;
+    }
+    s->own = now;
+    if (!renew_settings(s, &s->addresses, what)) {
+        s->own = was; /* the next try sees the difference again */
+        interfaces_fini(&now);
+        return;
+    }
+    interfaces_fini(&was);
+    log_event(LOG_NOTICE, "addresses.changed", LOG_U64("addresses", s->own.count), LOG_END);
+}
+
+/* New certificates are put in place file by file: they are read when a whole tick has brought
+ * nothing new. */
+static void follow_certificates(struct relay_server *s)
+{
+    char why[512];
+
+    if (s->tickets != NULL) {
+        tls_tickets_tick(s->tickets, clock_now_ms() / 1000);
+    }
+    if (s->tls == NULL || !tls_set_files_changed(s->tls)) {
+        s->certificates_changed = false;
+        return;
+    }
+    if (!s->certificates_changed) {
+        s->certificates_changed = true;
+        return;
+    }
+    if (relay_server_renew_certificates(s, why, sizeof(why)) < 0) {
+        follow_failed(&s->certificates, "the certificates have changed", why);
+    }
+}
+
+void relay_server_tick(struct relay_server *s)
+{
+    relay_ports_sweep(s->ports, clock_now_ms());
+    if (address_watch_changed(s->watch_fd)) {
+        s->addresses.stale = true;
+    }
+    if (s->addresses.stale) {
+        follow_addresses(s);
+    }
+    follow_abilities(s);
+    follow_certificates(s);
+}

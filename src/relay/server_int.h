@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the relay server share: the server as its control thread sees it.
+ *
+ *   server.c         from sockets to threads, and the end
+ *   server_change.c  other settings while it runs: reload, drain, what changes around us
+ *   server_info.c    numbers and addresses */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "auth/auth.h"
+#include "io/udp.h"
+#include "relay/capacity.h"
+#include "relay/control.h"
+#include "relay/interfaces.h"
+#include "relay/listener.h"
+#include "relay/settings.h"
+#include "relay/worker.h"
+
+/* Something around us that the settings follow.  What fails is tried again at each tick. */
+struct follow {
+    bool stale; /* it may have changed since the settings were made */
+    bool told;  /* that following it fails: once is enough */
+};
+
+/* A socket on its way to its worker. */
+struct opened_listener {
+    struct udp_port port; /* UDP */
+    int fd;               /* TCP */
+};
+
+struct relay_server {
+    struct conf *start; /* what the server was started with: RESTART options hold from here */
+    struct conf *conf;  /* what is in force */
+    struct interfaces own;
+    struct external_map *external;
+    struct listener_plan plan;
+    struct opened_listener *listeners; /* worker_count * plan.count, until the workers have them */
+    size_t listener_count;
+    struct relay_ports *ports;
+    struct quota *quota;
+    pthread_mutex_t quota_lock;
+    struct capacity capacity[2];
+    struct auth_service *auth;
+    struct conn_limit *conns;
+    struct tls_tickets *tickets; /* NULL: none are given out */
+    struct tls_set *tls;         /* NULL: there is no certificate */
+    struct file_keeper *keeper;  /* opens their files when we may not any more; may be NULL */
+    struct settings *settings;
+    struct worker_env env;
+    struct worker **workers;
+    uint32_t worker_count;
+    uint32_t max_allocations;
+    uint32_t max_connections; /* of clients: as many as there are descriptors for */
+    int watch_fd;
+    bool draining;
+    struct auth_abilities made_for;  /* what the settings that were made last offer */
+    struct auth_abilities abilities; /* what those in force offer */
+    struct follow addresses;
+    struct follow users;
+    struct follow certificates;
+    bool certificates_changed; /* when last looked at */
+    uint8_t nonce_key[TURN_NONCE_KEY_LEN];
+};
+
+/* Settings from `conf` and all that they follow.  0 with `*out`; negative errno with `why`. */
+MUST_USE int server_make_settings(struct relay_server *server, const struct conf *conf,
+                                  bool draining, struct settings **out, char *why, size_t cap);
+
+uint32_t server_quota_limit(const struct relay_server *server, const struct conf *conf);
+
+/* Limits that are not the cores'. */
+void server_apply_limits(struct relay_server *server, const struct conf *conf,
+                         const struct settings *settings);
+
+/* The certificates that `conf` asks for.  0 with `*out` (NULL: none); negative errno with `why`. */
+MUST_USE int server_make_certificates(const struct relay_server *server, const struct conf *conf,
+                                      struct tls_set **out, char *why, size_t cap);
