@@ -347,8 +347,8 @@ enum stun_code turn_on_connection_bind(struct turn_call *call)
     const struct bytes user = {call->found.name, call->found.name_len};
     const struct turn_conn *conn = call->conn;
 
-    if (!net_is_stream(call->tuple.protocol) || call->alloc != NULL || conn == NULL ||
-        conn->state != TURN_CONN_WAITING) {
+    /* On a connection that has an allocation none is looked for. */
+    if (!net_is_stream(call->tuple.protocol) || conn == NULL || conn->state != TURN_CONN_WAITING) {
         return STUN_BAD_REQUEST;
     }
     return bytes_equal(user, turn_alloc_user(conn->alloc)) ? STUN_OK : STUN_WRONG_CREDENTIALS;

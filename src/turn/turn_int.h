@@ -105,8 +105,8 @@ enum { TURN_NONCE_LEN = 13 + (4 + 4 + 1 + 12) / 3 * 4 };
 enum turn_nonce { TURN_NONCE_VALID, TURN_NONCE_STALE, TURN_NONCE_FORGED };
 
 /* Whom a NONCE is for: the client's transport address; on a stream, whose source address the
- * handshake has proven, any connection from there: a ConnectionBind comes on one of its own with the
- * NONCE of the control connection (RFC 6062 section 4.3). */
+ * handshake has proven, any connection from there: a ConnectionBind comes on one of its own with
+ * the NONCE of the control connection (RFC 6062 section 4.3). */
 struct net_addr turn_nonce_client(const struct pkt *pkt);
 
 /* Make a NONCE for `client` that tells what is offered with it.  0 or -EIO. */

@@ -44,12 +44,6 @@ static void input(const struct dtls_peer *from, const void *data, uint32_t len)
            stage.sent_bytes <= stage.received_bytes);
 }
 
-static struct dtls_datagram *next_of(struct dtls_peer *peer)
-{
-    dtls_peer_step(peer);
-    return dtls_line_take(&peer->out);
-}
-
 static void stranger(struct script *s, const struct dtls_peer *as)
 {
     size_t n = take(s);
@@ -67,7 +61,7 @@ static void change(struct script *s, struct dtls_peer *peer)
 {
     const uint32_t place = (uint32_t)take(s) << 8 | take(s);
     const uint8_t with = take(s);
-    struct dtls_datagram *d = next_of(peer);
+    struct dtls_datagram *d = dtls_peer_next(peer);
 
     if (d == NULL || d->len == 0) {
         free(d);
@@ -84,7 +78,7 @@ static void change(struct script *s, struct dtls_peer *peer)
 
 static void forward(struct dtls_peer *peer, unsigned times)
 {
-    struct dtls_datagram *d = next_of(peer);
+    struct dtls_datagram *d = dtls_peer_next(peer);
 
     for (; d != NULL && times > 0; times--) {
         input(peer, d->data, d->len);
@@ -99,7 +93,7 @@ static void join(struct dtls_peer *peer)
     struct dtls_datagram *d;
     uint32_t n = 0;
 
-    while ((d = next_of(peer)) != NULL) {
+    while ((d = dtls_peer_next(peer)) != NULL) {
         if (d->len <= sizeof(all) - n) {
             memcpy(all + n, d->data, d->len);
             n += d->len;

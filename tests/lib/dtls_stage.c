@@ -174,6 +174,33 @@ void dtls_peer_restart(struct dtls_peer *peer)
     peer_begin(peer);
 }
 
+struct dtls_datagram *dtls_peer_next(struct dtls_peer *peer)
+{
+    dtls_peer_step(peer);
+    return dtls_line_take(&peer->out);
+}
+
+struct dtls_peer *dtls_peer_connected(struct dtls_stage *stage, const char *text)
+{
+    struct dtls_peer *peer = dtls_peer_open(stage, text);
+
+    dtls_stage_run(stage);
+    assert(peer->connected);
+    return peer;
+}
+
+struct dtls_datagram *dtls_peer_second_hello(struct dtls_peer *peer)
+{
+    struct dtls_datagram *first = dtls_peer_next(peer);
+
+    assert(first != NULL);
+    dtls_stage_input(peer->stage, &peer->addr, first->data, first->len);
+    free(first);
+    struct dtls_datagram *second = dtls_peer_next(peer);
+    assert(second != NULL);
+    return second;
+}
+
 static void peer_note(struct dtls_peer *peer, int returned)
 {
     const int error = SSL_get_error(peer->ssl, returned);

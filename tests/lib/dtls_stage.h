@@ -99,6 +99,15 @@ void dtls_peer_free(struct dtls_peer *peer);
 /* Forget everything, as after a crash, and begin anew from the same address. */
 void dtls_peer_restart(struct dtls_peer *peer);
 
+/* One at `text` that has finished its handshake. */
+struct dtls_peer *dtls_peer_connected(struct dtls_stage *stage, const char *text);
+
+/* Its ClientHello with the right cookie, not sent yet. */
+struct dtls_datagram *dtls_peer_second_hello(struct dtls_peer *peer);
+
+/* What it says next, or NULL. */
+struct dtls_datagram *dtls_peer_next(struct dtls_peer *peer);
+
 /* Let it read what has come, and say what it has to. */
 void dtls_peer_step(struct dtls_peer *peer);
 bool dtls_peer_write(struct dtls_peer *peer, const void *data, uint32_t len);

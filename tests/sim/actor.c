@@ -47,6 +47,13 @@ static struct net_addr address_of(const struct actor *a)
         &ip, (uint16_t)(FIRST_PORT + (uint32_t)a->index * PORTS_EACH + a->rebindings % PORTS_EACH));
 }
 
+uint8_t actor_transport(const struct sim *sim, const struct net_addr *client)
+{
+    const uint32_t index = (client->port - (uint32_t)FIRST_PORT) / PORTS_EACH;
+
+    return client->port >= FIRST_PORT && index < SIM_ACTORS ? sim->transport[index] : NET_UDP;
+}
+
 static void forget_all(struct sim *sim, struct actor *a)
 {
     struct prng *r = &sim->random;
@@ -62,9 +69,12 @@ static void forget_all(struct sim *sim, struct actor *a)
 
 void actor_init(struct sim *sim, struct actor *a, uint8_t index)
 {
+    static const uint8_t transports[] = {NET_UDP, NET_UDP, NET_TCP, NET_TLS, NET_DTLS};
+
     a->index = index;
     a->home = (uint8_t)prng_below(&sim->random, SIM_CORES);
-    a->natted = prng_chance(&sim->random, 500);
+    sim->transport[index] = transports[prng_below(&sim->random, ARRAY_SIZE(transports))];
+    a->natted = prng_chance(&sim->random, 500) && sim->transport[index] == NET_UDP;
     a->rebindings = 0;
     a->next_tid = 1;
     a->sent_ms = sim->now_ms;
@@ -77,6 +87,19 @@ static void rebind(struct actor *a)
 {
     a->rebindings++;
     a->addr = address_of(a);
+}
+
+/* The connection closes, and the next one comes from another port. */
+static void hang_up(struct sim *sim, struct actor *a)
+{
+    if (sim->transport[a->index] != NET_UDP) {
+        for (uint8_t i = 0; i < SIM_CORES; i++) {
+            const struct net_addr server = peers_listener(i, a->addr.family);
+            admin_close_client(sim, &a->addr, &server);
+        }
+    }
+    rebind(a);
+    trace_say(&sim->trace, sim->now_ms, "client %u is now seen at port %u", a->index, a->addr.port);
 }
 
 /* --- sending ------------------------------------------------------------------------------------
@@ -157,8 +180,8 @@ static void send_intent(struct sim *sim, struct actor *a, struct intent *in)
     size_t end = 0;
     packet->len =
         (uint16_t)message_build(&packet->intent, a->nonce_text, packet->data, NET_PACKET_MAX, &end);
-    const bool anonymous =
-        !sim->model.config->require_auth && in->kind >= INTENT_ALLOCATE && in->kind <= INTENT_BIND;
+    const bool anonymous = !sim->model.config->require_auth && in->kind >= INTENT_ALLOCATE &&
+                           in->kind <= INTENT_CONN_BIND;
     if (!anonymous && prng_chance(&sim->random, 50)) {
         mutate(sim, packet, end);
     }
@@ -234,15 +257,18 @@ static void wish_lifetime(struct sim *sim, struct intent *in)
         prng_chance(r, 700) ? usual[prng_below(r, ARRAY_SIZE(usual))] : prng_below(r, 5000);
 }
 
-static void wish_allocate(struct sim *sim, struct intent *in)
+static void wish_allocate(struct sim *sim, struct intent *in, bool stream)
 {
     static const uint8_t transports[] = {0, 6, 17, 255};
     struct prng *r = &sim->random;
 
     in->kind = INTENT_ALLOCATE;
     in->transport = prng_chance(r, 40) ? transports[prng_below(r, 4)] : 17;
+    if (stream && prng_chance(r, 450)) {
+        in->transport = 6;
+    }
     wish_lifetime(sim, in);
-    if (prng_chance(r, 400)) {
+    if (prng_chance(r, in->transport == 6 ? 800 : 400)) {
         return;
     }
     in->even = prng_chance(r, 400) ? (enum intent_even)prng_below(r, 3) : EVEN_NO;
@@ -361,6 +387,25 @@ static void wish_data(struct sim *sim, struct model_alloc *known, struct intent 
     }
 }
 
+/* A connection to be bound, mostly one that waits for it, by its user. */
+static void wish_conn_bind(struct sim *sim, struct intent *in)
+{
+    struct prng *r = &sim->random;
+    const uint32_t at = prng_below(r, MODEL_CONNS);
+
+    in->kind = INTENT_CONN_BIND;
+    in->connection_id = prng_chance(r, 500) ? (uint32_t)prng_next(r) : 0;
+    for (uint32_t i = 0; i < MODEL_CONNS && prng_chance(r, 999); i++) {
+        const struct model_conn *c = &sim->model.conn[(at + i) % MODEL_CONNS];
+        if (c->used && c->id != 0) {
+            in->connection_id = c->id;
+            in->user =
+                c->alloc->user <= MODEL_NOBODY && prng_chance(r, 800) ? c->alloc->user : in->user;
+            return;
+        }
+    }
+}
+
 static struct model_alloc *allocation_of(struct sim *sim, const struct actor *a)
 {
     const struct net_addr home = peers_listener(a->home, a->addr.family);
@@ -371,6 +416,7 @@ static struct model_alloc *allocation_of(struct sim *sim, const struct actor *a)
 static void act(struct sim *sim, struct actor *a, uint32_t what)
 {
     struct model_alloc *known = allocation_of(sim, a);
+    const bool tcp = known != NULL && known->protocol == NET_TCP;
     struct intent in;
 
     memset(&in, 0, sizeof(in));
@@ -379,7 +425,12 @@ static void act(struct sim *sim, struct actor *a, uint32_t what)
     if (what < 30) {
         in.kind = prng_chance(&sim->random, 700) ? INTENT_BINDING : INTENT_KEEPALIVE;
     } else if (known == NULL ? what < 850 : what < 70) {
-        wish_allocate(sim, &in);
+        wish_allocate(sim, &in, net_is_stream(sim->transport[a->index]));
+    } else if (known == NULL ? what < 920 : false) {
+        wish_conn_bind(sim, &in);
+    } else if (what >= 320 && prng_chance(&sim->random, tcp ? 700 : 20)) {
+        in.kind = INTENT_CONNECT;
+        wish_peers(sim, known, &in, 1);
     } else if (what < 180) {
         in.kind = INTENT_REFRESH;
         wish_lifetime(sim, &in);
@@ -451,9 +502,28 @@ void actor_act(struct sim *sim, struct actor *a)
     } else if (what < 980 && sim->model.config->max_bps != 0) {
         flood(sim, a);
     } else if (what < 990) {
-        rebind(a);
-        trace_say(&sim->trace, sim->now_ms, "client %u is now seen at port %u", a->index,
-                  a->addr.port);
+        hang_up(sim, a);
+    }
+}
+
+/* Another connection, if there is one, is to carry the data. */
+static void bind_somewhere(struct sim *sim, uint32_t id)
+{
+    const uint32_t at = prng_below(&sim->random, sim->actor_count);
+    const struct model_conn *c = model_conn_id(&sim->model, id, sim->now_ms);
+
+    for (uint32_t i = 0; c != NULL && i < sim->actor_count; i++) {
+        struct actor *a = &sim->actor[(at + i) % sim->actor_count];
+        struct intent in = {.kind = INTENT_CONN_BIND, .connection_id = id};
+        if (net_is_stream(sim->transport[a->index]) && allocation_of(sim, a) == NULL) {
+            wish_credentials(sim, a, &in);
+            if (c->alloc->user <= MODEL_NOBODY && prng_chance(&sim->random, 900)) {
+                in.user = c->alloc->user;
+            }
+            wish_extras(sim, &in);
+            send_intent(sim, a, &in);
+            return;
+        }
     }
 }
 
@@ -469,6 +539,9 @@ void actor_receive(struct sim *sim, struct actor *a, const struct net_packet *pa
     }
     /* A challenge is answered at once, and an allocation put to use, most of the time. */
     const bool allocated = r.msg.class == STUN_SUCCESS && r.msg.method == STUN_ALLOCATE;
+    if (r.connection_id != 0 && !sim->closing_down && prng_chance(&sim->random, 800)) {
+        bind_somewhere(sim, r.connection_id);
+    }
     if ((challenged || allocated) && !sim->closing_down && a->retries < ANSWERS_MOST &&
         prng_chance(&sim->random, 800)) {
         a->retries++;

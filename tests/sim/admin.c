@@ -10,7 +10,8 @@ static void config_change(struct sim *sim, struct turn_config *c)
     struct prng *r = &sim->random;
     bool *const switches[] = {&c->stun_enabled,       &c->always_fingerprint, &c->channels_5766,
                               &c->username_anonymity, &c->udp_relay,          &c->draining,
-                              &c->ipv6_relay,         &c->additional_family,  &c->copy_dscp};
+                              &c->ipv6_relay,         &c->additional_family,  &c->copy_dscp,
+                              &c->tcp_relay};
 
     if (prng_chance(r, 500)) {
         bool *one = switches[prng_below(r, ARRAY_SIZE(switches))];
@@ -22,11 +23,16 @@ static void config_change(struct sim *sim, struct turn_config *c)
     if (prng_chance(r, 200)) {
         c->max_permissions = 2 + prng_below(r, 7);
         c->max_channels = 1 + prng_below(r, 6);
+        c->max_connections = 1 + prng_below(r, 4);
     }
-    if (prng_chance(r, 150)) {
-        c->alternates[0] = peers_listener(1, NET_V4);
-        c->alternates[1] = peers_listener(2, NET_V6);
-        c->alternate_count = 1 + prng_below(r, 2);
+    if (prng_chance(r, 200)) {
+        struct turn_alternates *list = &c->alternates[prng_below(r, TURN_ALTERNATE_KINDS)];
+        list->items[0].addr = peers_listener(1, NET_V4);
+        list->items[1].addr = peers_listener(2, NET_V6);
+        list->count = 1 + prng_below(r, 2);
+        for (uint32_t i = 0; i < 2 && prng_chance(r, 700); i++) {
+            memcpy(list->items[i].domain, SIM_DOMAIN, sizeof(SIM_DOMAIN));
+        }
     }
     if (prng_chance(r, 300)) { /* new nonce keys: the newest two are known */
         memcpy(c->nonce_keys[1], c->nonce_keys[0], sizeof(c->nonce_keys[0]));
@@ -109,7 +115,7 @@ static int carry(struct sim *sim, const struct model_alloc *a, uint8_t to, void 
 {
     static uint8_t parcel[2]
                          [TURN_PARCEL_HEAD + MODEL_ENTRIES * (TURN_PARCEL_PERM + TURN_PARCEL_CHAN)];
-    const struct five_tuple tuple = {a->client, a->server, 17};
+    const struct five_tuple tuple = {a->client, a->server, a->transport};
     struct turn_server *source = sim->site.core[a->core].server;
     struct turn_server *target = sim->site.core[to].server;
     struct writer w = writer_over(parcel[0], sizeof(parcel[0]));
@@ -138,6 +144,18 @@ static int carry(struct sim *sim, const struct model_alloc *a, uint8_t to, void 
     return 0;
 }
 
+/* The connections of a TCP allocation cannot travel. */
+static void stay(struct sim *sim, const struct model_alloc *a)
+{
+    const struct five_tuple tuple = {a->client, a->server, a->transport};
+    uint8_t parcel[TURN_PARCEL_HEAD];
+    struct writer w = writer_over(parcel, sizeof(parcel));
+
+    if (turn_server_pack(sim->site.core[a->core].server, &tuple, sim->now_ms, &w) != -EOPNOTSUPP) {
+        sim_fail(sim, "a TCP allocation was packed");
+    }
+}
+
 void admin_move_session(struct sim *sim, struct model_alloc *a, uint8_t to)
 {
     struct site *s = &sim->site;
@@ -146,6 +164,10 @@ void admin_move_session(struct sim *sim, struct model_alloc *a, uint8_t to)
     struct turn_relay *relays[2];
     void *ports[2];
 
+    if (a->protocol != NET_UDP) {
+        stay(sim, a);
+        return;
+    }
     if (from == to || (flow == NULL && s->flow_count == SIM_FLOWS)) {
         return;
     }
@@ -189,5 +211,24 @@ void admin_close_session(struct sim *sim, struct model_alloc *a)
     sim->site.closing = false;
     if (err != 0 || twice != -ENOENT || a->used) {
         sim_fail(sim, "close session: %d, then %d", err, twice);
+    }
+}
+
+void admin_close_client(struct sim *sim, const struct net_addr *client,
+                        const struct net_addr *server)
+{
+    const struct five_tuple tuple = {*client, *server, actor_transport(sim, client)};
+    const struct model_alloc *a = model_record(&sim->model, client, server);
+    struct turn_server *core = sim->site.core[site_core_for(sim, client, server)].server;
+
+    if (turn_server_has_allocation(core, &tuple) != (a != NULL)) {
+        sim_fail(sim, "a connection is said to have %s allocation", a == NULL ? "an" : "no");
+    }
+    sim->seen.hung_up += a != NULL;
+    sim->site.closing = true;
+    turn_server_client_closed(core, &tuple, sim->now_ms);
+    sim->site.closing = false;
+    if (model_record(&sim->model, client, server) != NULL) {
+        sim_fail(sim, "an allocation has outlived its connection");
     }
 }

@@ -2,7 +2,7 @@
 /* Looks into the cores: every deadline to the millisecond, every table against every other. */
 #include <string.h>
 
-#include "sim.h"
+#include "conns.h"
 #include "turn/turn_int.h"
 
 static struct turn_tables *tables_of(struct sim *sim, uint8_t core)
@@ -20,6 +20,7 @@ static void audit_relays(struct sim *sim, const struct model_alloc *a, struct tu
         } else if (relay->port != NULL &&
                    (relay->expires_ms != a->relay[i].expires_ms || !socket->open ||
                     socket->relay != relay || socket->core != a->core || relay->alloc != alloc ||
+                    socket->protocol != a->protocol ||
                     !net_addr_equal(&relay->bound, &a->relay[i].bound))) {
             sim_fail(sim, "relay %d ends at %llu ms, not at %llu ms", i,
                      (unsigned long long)relay->expires_ms,
@@ -90,7 +91,7 @@ static uint32_t live_chans(struct sim *sim, const struct model_alloc *a, struct 
 
 void audit_allocation(struct sim *sim, const struct model_alloc *a)
 {
-    const struct five_tuple tuple = {a->client, a->server, 17};
+    const struct five_tuple tuple = {a->client, a->server, a->transport};
 
     if (!a->used || sim->failed) {
         return;
@@ -105,6 +106,7 @@ void audit_allocation(struct sim *sim, const struct model_alloc *a)
         live_chans(sim, a, alloc) != model_chan_count(a, sim->now_ms)) {
         sim_fail(sim, "permissions or channels are missing");
     }
+    conns_audit(sim, a);
     if (alloc->perm_count > MODEL_ENTRIES || alloc->chan_count > MODEL_ENTRIES) {
         sim_fail(sim, "%u permissions, %u channels", alloc->perm_count, alloc->chan_count);
     }
@@ -140,6 +142,19 @@ static void audit_core(struct sim *sim, uint8_t core)
         tombs != slab_count(t->tomb_slab)) {
         sim_fail(sim, "core %u: tables of %u permissions, %u channels, %u tombstones differ", core,
                  perms, chans, tombs);
+    }
+}
+
+/* Each connection is told of when it is made, and when it ends. */
+static void audit_events(struct sim *sim)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < MODEL_CONNS; i++) {
+        n += sim->model.conn[i].used && !sim->model.conn[i].connecting;
+    }
+    if (n != sim->site.connected) {
+        sim_fail(sim, "%u connections, but events say %u", n, sim->site.connected);
     }
 }
 
@@ -187,7 +202,9 @@ void audit_all(struct sim *sim)
     }
     for (uint8_t i = 0; i < SIM_CORES; i++) {
         audit_core(sim, i);
+        conns_audit_core(sim, i);
     }
+    audit_events(sim);
     for (uint32_t i = 0; i < MODEL_ALLOCS; i++) {
         audit_allocation(sim, &sim->model.alloc[i]);
     }

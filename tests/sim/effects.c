@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sim.h"
+#include "conns.h"
 
 enum { RESERVATION_MS = 30 * 1000, LEASE_BYTES = 4096 };
 
@@ -43,12 +43,12 @@ static int on_key_find(void *arg, const struct credential_query *query, struct c
 }
 
 static struct sim_socket *socket_open(struct sim *sim, const struct net_addr *bound,
-                                      struct turn_relay *relay, uint8_t core)
+                                      struct turn_relay *relay, uint8_t core, uint8_t protocol)
 {
     for (uint32_t i = 0; i < SIM_SOCKETS; i++) {
         struct sim_socket *socket = &sim->site.socket[i];
         if (!socket->open) {
-            *socket = (struct sim_socket){true, core, *bound, relay};
+            *socket = (struct sim_socket){true, core, protocol, *bound, relay};
             sim->site.open_sockets++;
             return socket;
         }
@@ -139,11 +139,11 @@ static int on_relay_open(void *arg, const struct turn_relay_want *want,
     if (err < 0) {
         return err == -ENOENT ? -EAFNOSUPPORT : err;
     }
-    struct sim_socket *socket = socket_open(sim, &addr, want->relay, core->index);
+    struct sim_socket *socket = socket_open(sim, &addr, want->relay, core->index, want->protocol);
     if (want->want == TURN_PORT_EVEN_RESERVE) {
         struct net_addr next = addr;
         next.port++;
-        (void)socket_open(sim, &next, NULL, core->index);
+        (void)socket_open(sim, &next, NULL, core->index, NET_UDP);
         *room = (struct model_reservation){want->new_token, next, sim->now_ms + RESERVATION_MS};
         sim->site.new_token = want->new_token;
         sim->last_token = want->new_token;
@@ -262,6 +262,8 @@ static void on_event(void *arg, const struct turn_event *event)
         return;
     }
     a->session = event->session;
+    sim->site.connected += event->kind == TURN_EVENT_CONNECTED;
+    sim->site.connected -= event->kind == TURN_EVENT_CONNECTION_CLOSED;
     if (event->kind == TURN_EVENT_DELETED || event->kind == TURN_EVENT_EXPIRED ||
         event->kind == TURN_EVENT_CLOSED) {
         on_end(sim, a, event);
@@ -279,6 +281,9 @@ struct turn_effects effects_of(struct sim_core *core)
         .key_find = on_key_find,
         .relay_open = on_relay_open,
         .relay_close = on_relay_close,
+        .peer_connect = conns_connect,
+        .peer_close = conns_close,
+        .peer_bind = conns_bind,
         .quota_take = on_quota_take,
         .quota_give = on_quota_give,
         .capacity_lease = on_capacity,

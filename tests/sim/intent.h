@@ -20,6 +20,8 @@ enum intent_kind {
     INTENT_REFRESH,
     INTENT_PERMIT,
     INTENT_BIND,
+    INTENT_CONNECT,
+    INTENT_CONN_BIND, /* ConnectionBind */
     INTENT_SEND,
     INTENT_CHANNEL,
     INTENT_NOISE, /* bytes without a meaning */
@@ -80,6 +82,7 @@ struct intent {
     struct intent_peer peer[INTENT_PEERS];
     uint8_t peer_count;
     uint16_t channel;
+    uint32_t connection_id; /* ConnectionBind; 0: without one */
     uint32_t payload_seed;
     uint16_t payload_len;
     uint8_t padding;   /* ChannelData: bytes behind the data */

@@ -20,6 +20,8 @@ const char *message_name(enum intent_kind kind)
         [INTENT_REFRESH] = "Refresh",
         [INTENT_PERMIT] = "CreatePermission",
         [INTENT_BIND] = "ChannelBind",
+        [INTENT_CONNECT] = "Connect",
+        [INTENT_CONN_BIND] = "ConnectionBind",
         [INTENT_SEND] = "Send",
         [INTENT_CHANNEL] = "ChannelData",
         [INTENT_NOISE] = "noise",
@@ -82,6 +84,9 @@ static void put_method(struct stun_out *out, const struct intent *in)
     }
     if (in->kind == INTENT_BIND) {
         stun_out_u32(out, STUN_CHANNEL_NUMBER, (uint32_t)in->channel << 16 | 0xffff);
+    }
+    if (in->connection_id != 0) {
+        stun_out_u32(out, STUN_CONNECTION_ID, in->connection_id);
     }
     for (uint32_t i = 0; i < in->peer_count; i++) {
         stun_out_xor_addr(out, STUN_XOR_PEER_ADDRESS, &in->peer[i].addr);
@@ -183,6 +188,8 @@ size_t message_build(const struct intent *in, const char *nonce, uint8_t *out, s
         [INTENT_REFRESH] = STUN_REFRESH,
         [INTENT_PERMIT] = STUN_CREATE_PERMISSION,
         [INTENT_BIND] = STUN_CHANNEL_BIND,
+        [INTENT_CONNECT] = STUN_CONNECT,
+        [INTENT_CONN_BIND] = STUN_CONNECTION_BIND,
         [INTENT_SEND] = STUN_SEND,
     };
     const bool indication = in->kind == INTENT_KEEPALIVE || in->kind == INTENT_SEND;

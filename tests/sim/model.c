@@ -221,6 +221,54 @@ void model_bind(struct model_alloc *a, const struct intent *in, uint64_t expires
     *chan = (struct model_chan){in->channel, in->peer[0].row, in->peer[0].addr, expires_ms};
 }
 
+static bool conn_alive(const struct model_conn *c, uint64_t now_ms)
+{
+    return c->used && (c->connecting || c->bound || now_ms < c->expires_ms) &&
+           model_alive(c->alloc, now_ms);
+}
+
+struct model_conn *model_conn_peer(struct model *m, const struct model_alloc *a,
+                                   const struct net_addr *peer, uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < MODEL_CONNS; i++) {
+        struct model_conn *c = &m->conn[i];
+        if (conn_alive(c, now_ms) && c->alloc == a && net_addr_equal(&c->peer, peer)) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+struct model_conn *model_conn_id(struct model *m, uint32_t id, uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < MODEL_CONNS; i++) {
+        if (conn_alive(&m->conn[i], now_ms) && id != 0 && m->conn[i].id == id) {
+            return &m->conn[i];
+        }
+    }
+    return NULL;
+}
+
+uint32_t model_conn_count(const struct model *m, const struct model_alloc *a, uint64_t now_ms)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < MODEL_CONNS; i++) {
+        n += conn_alive(&m->conn[i], now_ms) && m->conn[i].alloc == a;
+    }
+    return n;
+}
+
+bool model_accept(struct model *m, struct model_alloc *a, const struct net_addr *peer,
+                  uint64_t now_ms)
+{
+    /* T-6062-5.3-01, T-6062-3-02 */
+    return model_relay_alive(a, peer->family, now_ms) && model_perm(a, &peer->ip, now_ms) != NULL &&
+           peers_addr_open(peers_row_of(peer), peer->port, m->rules) &&
+           model_conn_peer(m, a, peer, now_ms) == NULL &&
+           model_conn_count(m, a, now_ms) < m->config->max_connections;
+}
+
 void model_recheck(struct model *m, uint64_t now_ms)
 {
     (void)now_ms;

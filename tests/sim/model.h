@@ -22,6 +22,7 @@ enum {
     MODEL_ENTRIES = 32, /* permissions or channels of an allocation, expired ones included */
     MODEL_DEAD = 96,
     MODEL_CODES = 6,
+    MODEL_CONNS = 320,
     MODEL_PREFIXES = 48,
     MODEL_USERS = 4,
 };
@@ -49,6 +50,8 @@ struct model_alloc {
     bool used;
     struct net_addr client;
     struct net_addr server;
+    uint8_t transport;
+    uint8_t protocol; /* of its relays: NET_UDP or NET_TCP */
     uint8_t core;
     uint8_t user;
     uint64_t session; /* as last told by an event; 0 when not known */
@@ -61,6 +64,21 @@ struct model_alloc {
     struct model_chan chan[MODEL_ENTRIES];
     uint64_t bytes[2];   /* passed so far: towards peers, towards the client */
     uint64_t refused[2]; /* dropped for want of the server's bandwidth, which also costs */
+};
+
+/* A peer data connection (RFC 6062). */
+struct model_conn {
+    bool used; /* the core has it */
+    bool connecting;
+    bool bound;
+    uint8_t row;
+    uint8_t integrity; /* enum model_integrity of the Connect */
+    uint32_t id;       /* 0 while connecting */
+    uint32_t serial;
+    struct model_alloc *alloc;
+    struct net_addr peer;
+    uint64_t expires_ms; /* while it waits to be bound */
+    struct turn_conn *conn;
 };
 
 /* An allocation that has ended: the transaction that made it. */
@@ -96,6 +114,9 @@ struct model {
     int key_answer; /* 0, -EAGAIN or -EBUSY */
     uint64_t start_ms;
     struct model_alloc alloc[MODEL_ALLOCS];
+    struct model_conn conn[MODEL_CONNS];
+    uint32_t conn_serial;
+    int connect_answer; /* of peer_connect(): 0, -ENOSPC, -ECONNREFUSED */
     struct model_dead dead[MODEL_DEAD];
     uint32_t next_dead;
     struct model_prefix prefix[MODEL_PREFIXES];
@@ -115,7 +136,9 @@ struct expect {
     bool drop;
     bool wait;
     enum model_integrity integrity;
+    bool later;
     struct model_alloc *alloc; /* that the request is about, or NULL */
+    struct model_conn *conn;   /* that a ConnectionBind names, or NULL */
     bool retransmission;       /* of the Allocate that made it */
     uint8_t family[2];         /* Allocate: wanted relays, 0 for none; [1] of a dual one */
     bool dual;
@@ -184,6 +207,16 @@ void model_permit(struct model_alloc *a, const struct intent_peer *peer, uint64_
 void model_bind(struct model_alloc *a, const struct intent *in, uint64_t expires_ms,
                 uint64_t now_ms);
 
+/* The connection of `a` with that peer / with that id, when it is alive. */
+struct model_conn *model_conn_peer(struct model *m, const struct model_alloc *a,
+                                   const struct net_addr *peer, uint64_t now_ms);
+struct model_conn *model_conn_id(struct model *m, uint32_t id, uint64_t now_ms);
+uint32_t model_conn_count(const struct model *m, const struct model_alloc *a, uint64_t now_ms);
+
+/* May `peer` connect to the relay of `a`? */
+bool model_accept(struct model *m, struct model_alloc *a, const struct net_addr *peer,
+                  uint64_t now_ms);
+
 /* Another set of rules is in force: what it does not grant is gone. */
 void model_recheck(struct model *m, uint64_t now_ms);
 
@@ -201,19 +234,22 @@ uint64_t model_deadline(const struct model *m, uint32_t pick, uint64_t now_ms);
 /* --- judgement (model_auth.c, model_request.c, model_data.c) -----------------------------------
  */
 
-/* Steps of the long-term credential mechanism.  True when the request is authentic (or needs no
- * authentication); else `e` holds what may become of it. */
-bool model_authenticate(struct model *m, const struct intent *in, const struct net_addr *from,
-                        uint64_t now_ms, uint64_t wall_s, struct expect *e);
-
 struct model_input {
     const struct intent *in;
     const struct net_addr *from;
     const struct net_addr *to;
+    uint8_t transport; /* enum net_transport: a client's address has one */
     uint8_t core;
     uint64_t now_ms;
     uint64_t wall_s;
 };
+
+/* Steps of the long-term credential mechanism.  True when the request is authentic (or needs no
+ * authentication); else `e` holds what may become of it. */
+bool model_authenticate(struct model *m, const struct model_input *at, struct expect *e);
+
+/* Whom a NONCE is bound to: over a stream, where nobody can borrow an address, any port of it. */
+struct net_addr model_nonce_owner(const struct net_addr *client, uint8_t transport);
 
 /* What must become of a request (not mutated). */
 void model_request(struct model *m, const struct model_input *at, struct expect *e);

@@ -9,10 +9,21 @@ enum nonce_state { NONCE_VALID, NONCE_STALE, NONCE_UNKNOWN };
 
 enum { NONCE_GENERATIONS = 2, NONCE_REMEMBERED_S = 3600 };
 
-static enum nonce_state nonce_state(const struct model *m, const struct intent_nonce *nonce,
-                                    const struct net_addr *from, uint64_t wall_s)
+struct net_addr model_nonce_owner(const struct net_addr *client, uint8_t transport)
 {
-    if (nonce->forged || !net_addr_equal(&nonce->issued_to, from) ||
+    struct net_addr owner = *client;
+
+    owner.port = transport == NET_TCP || transport == NET_TLS ? 0 : client->port;
+    return owner;
+}
+
+static enum nonce_state nonce_state(const struct model *m, const struct model_input *at)
+{
+    const struct intent_nonce *nonce = &at->in->nonce;
+    const struct net_addr owner = model_nonce_owner(at->from, at->transport);
+    const uint64_t wall_s = at->wall_s;
+
+    if (nonce->forged || !net_addr_equal(&nonce->issued_to, &owner) ||
         nonce->generation + NONCE_GENERATIONS <= m->nonce_generation) {
         return NONCE_UNKNOWN;
     }
@@ -48,8 +59,9 @@ static bool user_proven(struct model *m, const struct intent *in, enum nonce_sta
                         struct expect *e)
 {
     const bool known = in->user < MODEL_USERS && !m->user_removed[in->user];
+    const struct model_alloc *own = e->conn != NULL ? e->conn->alloc : e->alloc;
 
-    if (e->alloc != NULL && e->alloc->user == in->user && !in->wrong_password) {
+    if (own != NULL && own->user == in->user && !in->wrong_password) {
         return true; /* the key that made the allocation: nobody needs to be asked */
     }
     if (m->key_answer == -EAGAIN) {
@@ -71,10 +83,10 @@ static bool user_proven(struct model *m, const struct intent *in, enum nonce_sta
     return true;
 }
 
-bool model_authenticate(struct model *m, const struct intent *in, const struct net_addr *from,
-                        uint64_t now_ms, uint64_t wall_s, struct expect *e)
+bool model_authenticate(struct model *m, const struct model_input *at, struct expect *e)
 {
-    (void)now_ms;
+    const struct intent *in = at->in;
+
     if (in->auth == CLIENT_NO_AUTH) {
         expect_code(e, STUN_UNAUTHENTICATED);
         return false;
@@ -83,7 +95,7 @@ bool model_authenticate(struct model *m, const struct intent *in, const struct n
         expect_code(e, STUN_BAD_REQUEST);
         return false;
     }
-    const enum nonce_state nonce = nonce_state(m, &in->nonce, from, wall_s);
+    const enum nonce_state nonce = nonce_state(m, at);
     /* T-8489-9.2.4-28: not ours, or another address's: whatever the rest says. */
     if (nonce == NONCE_UNKNOWN) {
         expect_code(e, STUN_STALE_NONCE);

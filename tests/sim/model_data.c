@@ -28,8 +28,9 @@ bool model_to_peer(struct model *m, const struct model_input *at, struct net_add
     const struct intent *in = at->in;
     struct model_alloc *a = model_find(m, at->from, at->to, at->now_ms);
 
-    if (in->kind == INTENT_KEEPALIVE || a == NULL || !m->config->turn_enabled) {
-        return false; /* T-8489-6.3.2-03, T-8656-5-09 */
+    if (in->kind == INTENT_KEEPALIVE || a == NULL || !m->config->turn_enabled ||
+        a->protocol != NET_UDP) {
+        return false; /* T-8489-6.3.2-03, T-8656-5-09, T-6062-5.1-09 */
     }
     *out_alloc = a;
     if (in->kind == INTENT_SEND) {
@@ -51,7 +52,7 @@ bool model_peer_reachable(struct model *m, const struct net_addr *client,
                           uint64_t now_ms)
 {
     struct model_alloc *a = model_find(m, client, server, now_ms);
-    if (a == NULL || !model_relay_alive(a, peer->family, now_ms)) {
+    if (a == NULL || a->protocol != NET_UDP || !model_relay_alive(a, peer->family, now_ms)) {
         return false;
     }
     const struct model_chan *chan = model_chan_peer(a, peer, now_ms);

@@ -7,7 +7,7 @@
 #include "peers.h"
 #include "wire/stun_code.h"
 
-enum { UDP = 17, UNKNOWN_ATTR = 0x7ffe };
+enum { UDP = 17, TCP = 6, UNKNOWN_ATTR = 0x7ffe };
 
 uint32_t model_lifetime(const struct turn_config *config, const struct intent *in)
 {
@@ -86,10 +86,21 @@ static bool port_available(const struct model *m, uint8_t family, enum intent_ev
 /* --- Allocate -----------------------------------------------------------------------------------
  */
 
-/* T-8656-3.7-01: from an IPv4 client to an IPv6 relay DF cannot be honoured. */
-static bool df_impossible(const struct intent *in, const struct net_addr *client, uint8_t family)
+/* T-8656-3.7-01: from an IPv4 client to an IPv6 relay DF cannot be honoured; T-8656-15-03: but it
+ * can from a stream. */
+static bool df_impossible(const struct model_input *at, uint8_t family)
 {
-    return in->dont_fragment && client->family == NET_V4 && family == NET_V6;
+    return at->in->dont_fragment && at->from->family == NET_V4 && family == NET_V6 &&
+           (at->transport == NET_UDP || at->transport == NET_DTLS);
+}
+
+/* T-6062-5.1-04, T-7350-4.6-01, T-6062-5.1-05, A-29 */
+static bool tcp_legal(const struct model_input *at, bool aaf)
+{
+    const struct intent *in = at->in;
+
+    return (at->transport == NET_TCP || at->transport == NET_TLS) && !in->dont_fragment &&
+           in->even == EVEN_NO && !in->has_token && !aaf;
 }
 
 /* Checks 3 to 9 of RFC 8656 section 7.2, in that order.  True when the combination is legal. */
@@ -100,11 +111,15 @@ static bool allocate_form(struct model *m, const struct model_input *at, struct 
     const uint8_t family =
         in->requested_family != 0 ? in->requested_family : family_without_wish(m, at->from);
 
-    if (in->transport != UDP) {
+    if (in->transport != UDP && in->transport != TCP) {
         expect_code(e, in->transport == 0 ? STUN_BAD_REQUEST : STUN_UNSUPPORTED_TRANSPORT);
         return false;
     }
-    if (!aaf && !in->has_token && df_impossible(in, at->from, family)) {
+    if (in->transport == TCP && !tcp_legal(at, aaf)) {
+        expect_code(e, STUN_BAD_REQUEST);
+        return false;
+    }
+    if (!aaf && !in->has_token && df_impossible(at, family)) {
         expect_code(e, STUN_UNKNOWN_ATTRIBUTE);
         e->unknown = STUN_DONT_FRAGMENT;
         return false;
@@ -130,10 +145,15 @@ static bool allocate_form(struct model *m, const struct model_input *at, struct 
     return true;
 }
 
-static bool alternate_for(const struct model *m, const struct net_addr *client)
+static bool alternate_for(const struct model *m, const struct model_input *at)
 {
-    for (size_t i = 0; i < m->config->alternate_count; i++) {
-        if (m->config->alternates[i].family == client->family) {
+    const struct turn_alternates *list =
+        &m->config->alternates[at->transport == NET_UDP   ? TURN_ALTERNATE_UDP
+                               : at->transport == NET_TCP ? TURN_ALTERNATE_TCP
+                                                          : TURN_ALTERNATE_TLS];
+
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->items[i].addr.family == at->from->family) {
             return true;
         }
     }
@@ -151,7 +171,7 @@ static bool allocate_redeem(struct model *m, const struct model_input *at, struc
         }
         return false;
     }
-    if (df_impossible(at->in, at->from, r->bound.family)) {
+    if (df_impossible(at, r->bound.family)) {
         expect_code(e, STUN_UNKNOWN_ATTRIBUTE);
         e->unknown = STUN_DONT_FRAGMENT;
         return false;
@@ -169,7 +189,7 @@ static bool allocate_ports(struct model *m, const struct model_input *at, struct
     for (int i = 0; i < 2; i++) {
         const uint8_t family = e->family[i];
         if (family != NET_NONE &&
-            ((e->dual && (!family_served(m, family) || df_impossible(at->in, at->from, family))) ||
+            ((e->dual && (!family_served(m, family) || df_impossible(at, family))) ||
              !port_available(m, family, e->even, at))) {
             e->family[i] = NET_NONE;
         }
@@ -213,16 +233,17 @@ static void judge_allocate(struct model *m, const struct model_input *at, struct
         !allocate_redeem(m, at, e)) {
         return;
     }
-    if (e->redeem && df_impossible(at->in, at->from, NET_V6) &&
+    if (e->redeem && df_impossible(at, NET_V6) &&
         model_reservation(m, at->in->token, at->now_ms) == NULL) {
         expect_code(e, STUN_UNKNOWN_ATTRIBUTE); /* nobody knows of which family it would be */
         e->unknown = STUN_DONT_FRAGMENT;
     }
-    if (!m->config->udp_relay || m->config->draining) {
+    if (!(at->in->transport == TCP ? m->config->tcp_relay : m->config->udp_relay) ||
+        m->config->draining) {
         expect_code(e, STUN_FORBIDDEN);
         return;
     }
-    if (e->integrity != MODEL_UNSIGNED && alternate_for(m, at->from)) {
+    if (e->integrity != MODEL_UNSIGNED && alternate_for(m, at)) {
         expect_code(e, STUN_TRY_ALTERNATE);
         return;
     }
@@ -304,7 +325,8 @@ static void judge_bind(struct model *m, const struct model_input *at, struct exp
     const struct intent *in = at->in;
     const struct net_addr *peer = &in->peer[0].addr;
 
-    if (in->peer_count == 0 || !channel_legal(m, in->channel) || peer->port == 0) {
+    if (e->alloc->protocol != NET_UDP || in->peer_count == 0 || !channel_legal(m, in->channel) ||
+        peer->port == 0) {
         expect_code(e, STUN_BAD_REQUEST);
         return;
     }
@@ -327,12 +349,50 @@ static void judge_bind(struct model *m, const struct model_input *at, struct exp
     }
 }
 
+/* RFC 6062 section 5.2. */
+static void judge_connect(struct model *m, const struct model_input *at, struct expect *e)
+{
+    const struct intent_peer *peer = &at->in->peer[0];
+
+    if (e->alloc->protocol != NET_TCP || at->in->peer_count == 0 || peer->addr.port == 0) {
+        expect_code(e, STUN_BAD_REQUEST); /* T-6062-5.1-09, T-6062-5.2-04 */
+    } else if (!model_relay_alive(e->alloc, peer->addr.family, at->now_ms)) {
+        expect_code(e, STUN_PEER_FAMILY_MISMATCH); /* T-6062-5.1-10 */
+    } else if (!peers_addr_open(peer->row, peer->addr.port, m->rules)) {
+        expect_code(e, STUN_FORBIDDEN); /* T-6062-5.2-05 */
+    } else if (model_conn_peer(m, e->alloc, &peer->addr, at->now_ms) != NULL) {
+        expect_code(e, STUN_CONNECTION_EXISTS); /* T-6062-5.2-02, T-6062-5.2-03 */
+    } else if (model_conn_count(m, e->alloc, at->now_ms) >= m->config->max_connections ||
+               m->connect_answer == -ENOSPC) {
+        expect_code(e, STUN_INSUFFICIENT_CAPACITY);
+    } else if (m->connect_answer < 0) {
+        expect_code(e, STUN_CONNECTION_FAILED); /* T-6062-5.2-07 */
+    } else {
+        e->later = true; /* T-6062-5.2-11, T-6062-5.2-12 */
+    }
+}
+
 /* --- the order of processing --------------------------------------------------------------------
  */
 
 static bool same_user(const struct model_alloc *a, const struct expect *e, const struct intent *in)
 {
     return a->user == (e->integrity == MODEL_UNSIGNED ? MODEL_ANONYMOUS : in->user);
+}
+
+/* RFC 6062 section 5.4. */
+static void judge_conn_bind(const struct model_input *at, struct expect *e)
+{
+    const struct model_conn *c = e->conn;
+
+    if ((at->transport != NET_TCP && at->transport != NET_TLS) || e->alloc != NULL || c == NULL ||
+        c->bound) {
+        expect_code(e, STUN_BAD_REQUEST); /* T-6062-5.4-01, T-6062-5.4-02 */
+    } else if (!same_user(c->alloc, e, at->in)) {
+        expect_code(e, STUN_WRONG_CREDENTIALS); /* T-6062-4.3-01 */
+    } else {
+        expect_code(e, STUN_OK);
+    }
 }
 
 static void judge_method(struct model *m, const struct model_input *at, struct expect *e)
@@ -347,6 +407,10 @@ static void judge_method(struct model *m, const struct model_input *at, struct e
         } else {
             judge_allocate(m, at, e);
         }
+        return;
+    }
+    if (in->kind == INTENT_CONN_BIND) {
+        judge_conn_bind(at, e);
         return;
     }
     if (e->alloc == NULL) {
@@ -364,6 +428,9 @@ static void judge_method(struct model *m, const struct model_input *at, struct e
     case INTENT_PERMIT:
         judge_permit(m, at, e);
         break;
+    case INTENT_CONNECT:
+        judge_connect(m, at, e);
+        break;
     default:
         judge_bind(m, at, e);
         break;
@@ -373,11 +440,14 @@ static void judge_method(struct model *m, const struct model_input *at, struct e
 /* The answer costs a stranger's token: when there is none left there must be no answer. */
 static void apply_challenge_limit(struct model *m, const struct model_input *at, struct expect *e)
 {
-    if (e->integrity != MODEL_UNSIGNED || expect_has(e, STUN_OK) || e->code_count == 0) {
+    const bool may_succeed = expect_has(e, STUN_OK);
+
+    if (e->integrity != MODEL_UNSIGNED || e->code_count <= (may_succeed ? 1U : 0U)) {
         return;
     }
     if (!model_may_challenge(m, at->core, at->from, at->now_ms)) {
-        e->code_count = 0;
+        e->code[0] = STUN_OK;
+        e->code_count = may_succeed ? 1 : 0;
         e->drop = true;
     }
 }
@@ -403,8 +473,12 @@ void model_request(struct model *m, const struct model_input *at, struct expect 
         e->retransmission = in->kind == INTENT_ALLOCATE && e->alloc != NULL &&
                             memcmp(e->alloc->tid, in->tid, STUN_TID) == 0;
     }
+    if (in->kind == INTENT_CONN_BIND && e->alloc == NULL) {
+        struct model_conn *c = model_conn_id(m, in->connection_id, at->now_ms);
+        e->conn = c != NULL && c->alloc->core == at->core ? c : NULL; /* no core knows another's */
+    }
     const bool asked = binding ? m->config->auth_binding : m->config->require_auth;
-    if (!asked || model_authenticate(m, in, at->from, at->now_ms, at->wall_s, e)) {
+    if (!asked || model_authenticate(m, at, e)) {
         if (in->unknown_attr) {
             expect_code(e, STUN_UNKNOWN_ATTRIBUTE);
             e->unknown = UNKNOWN_ATTR;

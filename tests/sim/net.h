@@ -23,6 +23,8 @@ struct net_packet {
     uint8_t tos;
     uint16_t index;
     uint16_t len;
+    uint16_t conn;         /* NET_CONNECT: the model's record, */
+    uint32_t serial;       /* if it is still the same */
     struct turn_icmp icmp; /* an error about something that `to` sent */
     struct intent intent;
     struct intent_nonce nonce; /* a challenge: the NONCE inside */
@@ -30,9 +32,10 @@ struct net_packet {
 };
 
 enum net_event_kind {
-    NET_STEP,   /* the next thing to happen of its own accord */
-    NET_ARRIVE, /* `packet` reaches its destination */
-    NET_RETRY,  /* `packet` waited for a key and goes to the server again */
+    NET_STEP,    /* the next thing to happen of its own accord */
+    NET_ARRIVE,  /* `packet` reaches its destination */
+    NET_RETRY,   /* `packet` waited for a key and goes to the server again */
+    NET_CONNECT, /* the Connect in `packet` has come to something */
 };
 
 struct net_event {

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "conns.h"
 #include "message.h"
 
 enum { DSCP_BITS = 0xfc, ECN_BITS = 0x03 };
@@ -54,6 +55,9 @@ void referee_load(struct sim *sim, const struct net_packet *packet, void *port)
         .remote = packet->from,
         .local = packet->to,
         .port = port,
+        .transport = effects_socket_at(sim, &packet->to) == NULL
+                         ? actor_transport(sim, &packet->from)
+                         : NET_UDP,
         .tos = packet->tos,
     };
     sim->packets++;
@@ -66,10 +70,8 @@ void referee_load(struct sim *sim, const struct net_packet *packet, void *port)
 const char *referee_word(enum turn_verdict verdict)
 {
     static const char *const words[] = {
-        [TURN_DROP] = "dropped",
-        [TURN_TO_CLIENT] = "to the client",
-        [TURN_TO_PEER] = "to a peer",
-        [TURN_WAIT] = "waits",
+        [TURN_DROP] = "dropped", [TURN_TO_CLIENT] = "to the client", [TURN_TO_PEER] = "to a peer",
+        [TURN_WAIT] = "waits",   [TURN_LATER] = "is answered later",
     };
 
     return words[verdict];
@@ -148,7 +150,8 @@ void referee_client_packet(struct sim *sim, struct net_packet *packet)
         .in = &in,
         .from = &from,
         .to = &to,
-        .core = site_core_for(sim, &from, &to),
+        .transport = actor_transport(sim, &from),
+        .core = conns_core(sim, packet, site_core_for(sim, &from, &to)),
         .now_ms = sim->now_ms,
         .wall_s = sim_wall_s(sim),
     };
@@ -168,6 +171,8 @@ void referee_client_packet(struct sim *sim, struct net_packet *packet)
     case INTENT_REFRESH:
     case INTENT_PERMIT:
     case INTENT_BIND:
+    case INTENT_CONNECT:
+    case INTENT_CONN_BIND:
     default:
         referee_request(sim, &at, packet);
         break;

@@ -13,20 +13,22 @@ static void check_to_peer(struct sim *sim, const struct model_input *at,
     const struct model_relay *relay = &a->relay[peer->family - NET_V4];
     const struct sim_socket *socket = sim->pkt.port;
     uint8_t payload[NET_PACKET_MAX];
-    const bool df = in->kind == INTENT_SEND && in->dont_fragment && at->from->family == NET_V4 &&
-                    peer->family == NET_V4;
+    const bool stream = net_is_stream(at->transport); /* T-8656-15-01 to -03 */
+    const bool df = in->kind == INTENT_SEND && in->dont_fragment &&
+                    (stream || (at->from->family == NET_V4 && peer->family == NET_V4));
 
     actor_payload(in->payload_seed, payload, in->payload_len);
     if (!net_addr_equal(&sim->pkt.remote, peer) ||
         !net_addr_equal(&sim->pkt.local, &relay->bound) ||
-        socket != effects_socket_at(sim, &relay->bound)) {
+        socket != effects_socket_at(sim, &relay->bound) || sim->pkt.transport != NET_UDP) {
         sim_fail(sim, "data for a peer goes another way");
     }
     if (sim->pkt.len != in->payload_len ||
         (in->payload_len > 0 && memcmp(sim->pkt.data, payload, in->payload_len) != 0)) {
         sim_fail(sim, "the payload changed on its way to the peer");
     }
-    if (sim->pkt.df != df || sim->pkt.tos != referee_tos(sim->model.config, tos)) {
+    if (sim->pkt.df != df ||
+        sim->pkt.tos != referee_tos(sim->model.config, stream ? tos & 0xfc : tos)) {
         sim_fail(sim, "DF %d or TOS %02x wrong", sim->pkt.df, sim->pkt.tos);
     }
 }
@@ -89,7 +91,11 @@ void referee_noise(struct sim *sim, const struct model_input *at, struct net_pac
         referee_send(sim, NULL);
     } else if (verdict == TURN_TO_CLIENT) {
         const struct reply r = client_read(&sim->reader, verdict, sim->pkt.data, sim->pkt.len);
-        if (r.msg.class == STUN_ERROR && !r.has_mi && !r.has_mi256) {
+        const bool classic = r.msg.tid == NULL; /* another cookie: T-8489-11-01 */
+        if (classic && at->transport != NET_DTLS) {
+            sim_fail(sim, "classic STUN was answered");
+        }
+        if (classic || (r.msg.class == STUN_ERROR && !r.has_mi && !r.has_mi256)) {
             model_charge(&sim->model, at->core, at->from, at->now_ms);
         }
         if (r.msg.class == STUN_SUCCESS && r.msg.method != STUN_BINDING) {

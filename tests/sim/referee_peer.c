@@ -10,7 +10,8 @@ static void check_way_to_client(struct sim *sim, const struct model_alloc *a)
 {
     if (!net_addr_equal(&sim->pkt.remote, &a->client) ||
         !net_addr_equal(&sim->pkt.local, &a->server) ||
-        sim->pkt.port != site_listener(sim, &a->server) || sim->pkt.df) {
+        sim->pkt.port != site_listener(sim, &a->server) || sim->pkt.df ||
+        sim->pkt.transport != a->transport) {
         sim_fail(sim, "data for a client goes another way");
     }
 }
@@ -18,17 +19,20 @@ static void check_way_to_client(struct sim *sim, const struct model_alloc *a)
 static void check_to_client(struct sim *sim, const struct model_alloc *a,
                             const struct net_packet *packet, uint16_t channel)
 {
+    const bool stream = net_is_stream(a->transport); /* T-8656-16-01, T-8656-12.5-03 */
     struct bytes payload = {NULL, 0};
     uint16_t number = 0;
 
     check_way_to_client(sim, a);
-    if (sim->pkt.tos != referee_tos(sim->model.config, packet->tos)) {
+    if (sim->pkt.tos != (stream ? 0 : referee_tos(sim->model.config, packet->tos))) {
         sim_fail(sim, "TOS %02x on the way to the client", sim->pkt.tos);
     }
     if (channel != 0) { /* T-8656-12.5-01 */
         const int err =
             channel_data_decode((struct bytes){sim->pkt.data, sim->pkt.len}, &number, &payload);
-        if (err < 0 || number != channel || sim->pkt.len != payload.n + CHANNEL_HEAD) {
+        const size_t padding = stream ? -payload.n & 3 : 0;
+        sim->seen.padded += padding > 0;
+        if (err < 0 || number != channel || sim->pkt.len != payload.n + CHANNEL_HEAD + padding) {
             sim_fail(sim, "channel %04x, not %04x, on the way to the client", number, channel);
         }
     } else { /* T-8656-11.3-02 */

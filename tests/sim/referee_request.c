@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Requests: the answer is one of the right ones, carries what it must, and changes what it should.
  */
+#include <errno.h>
 #include <string.h>
 
+#include "conns.h"
 #include "referee.h"
 #include "wire/stun_code.h"
 
@@ -48,6 +50,8 @@ static void commit_allocate(struct sim *sim, const struct model_input *at, const
     a->used = true;
     a->client = *at->from;
     a->server = *at->to;
+    a->transport = at->transport;
+    a->protocol = at->in->transport;
     a->core = at->core;
     a->user = e->integrity == MODEL_UNSIGNED ? MODEL_ANONYMOUS : at->in->user;
     a->created_ms = at->now_ms;
@@ -133,6 +137,11 @@ static void commit(struct sim *sim, const struct model_input *at, const struct e
             model_permit(e->alloc, &in->peer[i], permitted_ms, at->now_ms);
         }
         break;
+    case INTENT_CONN_BIND:
+        if (!e->conn->bound) {
+            sim_fail(sim, "a ConnectionBind has succeeded, and nothing is bound");
+        }
+        break;
     case INTENT_BIND:
         model_bind(e->alloc, in, at->now_ms + (uint64_t)config->channel_s * 1000, at->now_ms);
         model_permit(e->alloc, &in->peer[0], permitted_ms, at->now_ms);
@@ -168,7 +177,8 @@ static void judge_answer(struct sim *sim, const struct model_input *at, const st
     }
     if (!net_addr_equal(&sim->pkt.remote, &packet->from) ||
         !net_addr_equal(&sim->pkt.local, &packet->to) ||
-        sim->pkt.port != site_listener(sim, &packet->to) || sim->pkt.tos != 0 || sim->pkt.df) {
+        sim->pkt.port != site_listener(sim, &packet->to) || sim->pkt.tos != 0 || sim->pkt.df ||
+        sim->pkt.transport != at->transport) {
         sim_fail(sim, "the answer leaves on another way than the request came");
     }
     reply_check(sim, in, e, &r, sim->pkt.len);
@@ -187,7 +197,7 @@ static void judge_answer(struct sim *sim, const struct model_input *at, const st
             .known = true,
             .generation = sim->model.nonce_generation,
             .issued_s = at->wall_s,
-            .issued_to = *at->from,
+            .issued_to = model_nonce_owner(at->from, at->transport),
             .offered = sim->model.config->algorithms,
         };
     }
@@ -209,14 +219,19 @@ static void keep_waiting(struct sim *sim, struct net_packet *packet)
 
 void referee_request(struct sim *sim, const struct model_input *at, struct net_packet *packet)
 {
+    static const int answers[] = {0, 0, 0, 0, 0, 0, 0, 0, -ENOSPC, -ECONNREFUSED};
     struct expect e;
 
+    sim->model.connect_answer = answers[prng_below(&sim->random, ARRAY_SIZE(answers))];
     model_request(&sim->model, at, &e);
     sim->site.deleting = at->in->kind == INTENT_REFRESH && expect_has(&e, 0) && e.lifetime_s == 0;
     const enum turn_verdict verdict = referee_submit(sim, at);
     sim->site.deleting = false;
     if (verdict == TURN_TO_CLIENT) {
         judge_answer(sim, at, &e, packet);
+    } else if (verdict == TURN_LATER) {
+        conns_begin(sim, &e, packet);
+        return;
     } else if (!(verdict == TURN_DROP && e.drop) && !(verdict == TURN_WAIT && e.wait)) {
         sim_fail(sim, "request %d: verdict %d, the model says %d", (int)at->in->kind, (int)verdict,
                  e.code_count > 0 ? e.code[0] : -1);

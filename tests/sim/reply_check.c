@@ -48,7 +48,26 @@ static bool integrity_right(const struct expect *e, const struct reply *r)
     }
 }
 
-static void check_refusal(struct sim *sim, const struct expect *e, const struct reply *r)
+/* T-8489-10-03, -04: the first alternate server's name, for TLS and DTLS and under SHA-256. */
+static bool domain_due(const struct sim *sim, const struct intent *in, const struct reply *r)
+{
+    const uint8_t transport = actor_transport(sim, &sim->pkt.remote);
+    const struct turn_alternates *list = &sim->model.config->alternates[TURN_ALTERNATE_TLS];
+
+    if (r->code != STUN_TRY_ALTERNATE || (transport != NET_TLS && transport != NET_DTLS) ||
+        in->auth == CLIENT_LEGACY) {
+        return false;
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        if (net_addr_equal(&list->items[i].addr, &r->alternate[0])) {
+            return list->items[i].domain[0] != '\0';
+        }
+    }
+    return false;
+}
+
+static void check_refusal(struct sim *sim, const struct intent *in, const struct expect *e,
+                          const struct reply *r)
 {
     const bool challenge = r->code == STUN_UNAUTHENTICATED || r->code == STUN_STALE_NONCE;
     uint8_t unknown[2];
@@ -68,6 +87,11 @@ static void check_refusal(struct sim *sim, const struct expect *e, const struct 
     if ((r->code == STUN_TRY_ALTERNATE) != (r->alternate_count > 0)) {
         sim_fail(sim, "%d with %u alternate servers", r->code, r->alternate_count);
     }
+    const bool told = domain_due(sim, in, r);
+    if (told ? !bytes_equal(r->domain, bytes_of(SIM_DOMAIN)) : r->domain.p != NULL) {
+        sim_fail(sim, "%d with%s ALTERNATE-DOMAIN", r->code, told ? "out" : "");
+    }
+    sim->seen.domain_told += told;
     if (r->relayed_count > 0 || r->has_lifetime || r->has_token) {
         sim_fail(sim, "%d with what belongs to a success", r->code);
     }
@@ -104,7 +128,8 @@ static void check_success(struct sim *sim, const struct intent *in, const struct
         check_allocated(sim, in, e, r);
         return;
     }
-    if (r->relayed_count > 0 || r->has_token || r->has_lifetime != (in->kind == INTENT_REFRESH)) {
+    if (r->relayed_count > 0 || r->has_token || r->has_lifetime != (in->kind == INTENT_REFRESH) ||
+        (r->connection_id != 0) != (in->kind == INTENT_CONNECT)) {
         sim_fail(sim, "a success with foreign attributes");
     }
     if (in->kind == INTENT_BINDING && (!net_addr_equal(&r->mapped, &sim->pkt.remote) ||
@@ -117,9 +142,10 @@ void reply_check(struct sim *sim, const struct intent *in, const struct expect *
                  const struct reply *r, size_t len)
 {
     static const uint16_t methods[] = {
-        [INTENT_BINDING] = STUN_BINDING,   [INTENT_ALLOCATE] = STUN_ALLOCATE,
-        [INTENT_REFRESH] = STUN_REFRESH,   [INTENT_PERMIT] = STUN_CREATE_PERMISSION,
-        [INTENT_BIND] = STUN_CHANNEL_BIND,
+        [INTENT_BINDING] = STUN_BINDING,           [INTENT_ALLOCATE] = STUN_ALLOCATE,
+        [INTENT_REFRESH] = STUN_REFRESH,           [INTENT_PERMIT] = STUN_CREATE_PERMISSION,
+        [INTENT_BIND] = STUN_CHANNEL_BIND,         [INTENT_CONNECT] = STUN_CONNECT,
+        [INTENT_CONN_BIND] = STUN_CONNECTION_BIND,
     };
     const struct turn_config *config = sim->model.config;
     const bool is_signed = e->integrity != MODEL_UNSIGNED;
@@ -130,7 +156,7 @@ void reply_check(struct sim *sim, const struct intent *in, const struct expect *
         return;
     }
     if (r->msg.class == STUN_ERROR) {
-        check_refusal(sim, e, r);
+        check_refusal(sim, in, e, r);
     } else {
         check_success(sim, in, e, r);
     }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The event loop, and what happens by itself: peers, administrators, databases, time. */
-#include "sim.h"
-
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
+
+#include "conns.h"
 
 enum { START_MS = 1000000, LONGEST_LIFE_MS = 3700 * 1000, ACTOR_STRIDE = 5 };
 
@@ -79,7 +79,7 @@ static void peer_sends(struct sim *sim)
     for (uint32_t i = 0; packet != NULL && i < MODEL_ALLOCS; i++) {
         const struct model_alloc *a = &sim->model.alloc[(at + i) % MODEL_ALLOCS];
         const struct model_relay *relay = &a->relay[prng_below(r, 2)];
-        if (!a->used || !relay->open) {
+        if (!a->used || !relay->open || a->protocol != NET_UDP) {
             continue;
         }
         const struct model_perm *perm = &a->perm[prng_below(r, 4)];
@@ -109,7 +109,8 @@ static void icmp_arrives(struct sim *sim)
 {
     struct prng *r = &sim->random;
     const struct sim_socket *socket = &sim->site.socket[prng_below(r, 8)];
-    struct net_packet *packet = socket->open ? net_take(&sim->net) : NULL;
+    struct net_packet *packet =
+        socket->open && socket->protocol == NET_UDP ? net_take(&sim->net) : NULL;
 
     if (packet == NULL) {
         return;
@@ -170,7 +171,11 @@ static void something_happens(struct sim *sim)
 
     if (what < 700) {
         actor_act(sim, &sim->actor[prng_below(&sim->random, sim->actor_count)]);
-    } else if (what < 850) {
+    } else if (what < 760) {
+        conns_accept(sim);
+    } else if (what < 785) {
+        conns_end(sim);
+    } else if (what < 860) {
         peer_sends(sim);
     } else if (what < 880) {
         icmp_arrives(sim);
@@ -263,8 +268,8 @@ static void arrive(struct sim *sim, struct net_packet *packet)
     struct sim_socket *socket = effects_socket_at(sim, &packet->to);
 
     if (socket != NULL) {
-        if (socket->relay == NULL) {
-            net_put(&sim->net, packet); /* a reserved port: nobody reads it yet */
+        if (socket->relay == NULL || socket->protocol != NET_UDP) {
+            net_put(&sim->net, packet); /* a reserved port: nobody reads it yet; or another's */
         } else if (packet->is_icmp) {
             referee_icmp(sim, socket, packet);
         } else {
@@ -302,6 +307,9 @@ static void dispatch(struct sim *sim, const struct net_event *event)
         break;
     case NET_RETRY:
         referee_client_packet(sim, event->packet);
+        break;
+    case NET_CONNECT:
+        conns_connected(sim, event->packet);
         break;
     }
 }

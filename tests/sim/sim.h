@@ -8,6 +8,7 @@
  *   users.c   who they are                          admin.c     what administrators do
  *   model*.c  what must become of a packet          referee*.c  compare it with what does
  *   audit.c   compares the cores' tables, too       sim.c       the event loop
+ *   conns.c   connections with peers (RFC 6062)
  *
  * Owner   whoever made it.  Thread  one. */
 #pragma once
@@ -28,7 +29,8 @@
 #include "turn/quota.h"
 #include "turn/turn_server.h"
 
-#define SIM_REALM "example.org"
+#define SIM_REALM  "example.org"
+#define SIM_DOMAIN "turn.example.net"
 
 enum {
     SIM_CORES = PEER_LISTENERS,
@@ -56,6 +58,7 @@ struct sim_options {
 struct sim_socket {
     bool open;
     uint8_t core;
+    uint8_t protocol;
     struct net_addr bound;
     struct turn_relay *relay; /* NULL while it only keeps a reserved port */
 };
@@ -97,9 +100,11 @@ struct site {
     uint64_t new_token;
     bool redeemed;
     bool lease_refused;
-    uint32_t events; /* other than refusals */
-    bool deleting;   /* a Refresh may end allocations now */
-    bool closing;    /* so may the administrator */
+    uint32_t events;    /* other than refusals */
+    uint32_t connected; /* connections, as events tell */
+    struct model_conn *connecting;
+    bool deleting; /* a Refresh may end allocations now */
+    bool closing;  /* so may the administrator */
     bool stopping;
 };
 
@@ -155,6 +160,14 @@ struct sim_seen {
     uint64_t expired;
     uint64_t revoked;
     uint64_t between_relays;
+    uint64_t conn_accepted;
+    uint64_t conn_refused;
+    uint64_t conn_ended;
+    uint64_t conn_expired;
+    uint64_t conn_revoked;
+    uint64_t hung_up;     /* connections that closed with an allocation */
+    uint64_t padded;      /* ChannelData on streams */
+    uint64_t domain_told; /* ALTERNATE-DOMAIN */
 };
 
 struct sim {
@@ -166,7 +179,8 @@ struct sim {
     struct site site;
     struct actor actor[SIM_ACTORS];
     uint32_t actor_count;
-    uint64_t last_token; /* the newest reservation anybody made */
+    uint8_t transport[SIM_ACTORS]; /* enum net_transport, by the client's index */
+    uint64_t last_token;           /* the newest reservation anybody made */
     uint64_t now_ms;
     uint64_t start_ms;
     uint32_t steps_left;
@@ -244,6 +258,10 @@ void admin_move_session(struct sim *sim, struct model_alloc *a, uint8_t to);
 /* End a session. */
 void admin_close_session(struct sim *sim, struct model_alloc *a);
 
+/* The connection or association of that client to a listener has closed. */
+void admin_close_client(struct sim *sim, const struct net_addr *client,
+                        const struct net_addr *server);
+
 /* --- actor.c -----------------------------------------------------------------------------------
  */
 
@@ -254,6 +272,9 @@ void actor_act(struct sim *sim, struct actor *a);
 
 /* A packet has reached the client. */
 void actor_receive(struct sim *sim, struct actor *a, const struct net_packet *packet);
+
+/* The transport over which the client with that address comes. */
+uint8_t actor_transport(const struct sim *sim, const struct net_addr *client);
 
 /* Fill `n` bytes of payload that follow from `seed`. */
 void actor_payload(uint32_t seed, uint8_t *out, size_t n);

@@ -94,9 +94,10 @@ static double seconds(void)
 }
 
 static const char *const kind_name[] = {
-    [INTENT_BINDING] = "Binding",  [INTENT_ALLOCATE] = "Allocate",
-    [INTENT_REFRESH] = "Refresh",  [INTENT_PERMIT] = "CreatePermission",
-    [INTENT_BIND] = "ChannelBind",
+    [INTENT_BINDING] = "Binding",          [INTENT_ALLOCATE] = "Allocate",
+    [INTENT_REFRESH] = "Refresh",          [INTENT_PERMIT] = "CreatePermission",
+    [INTENT_BIND] = "ChannelBind",         [INTENT_CONNECT] = "Connect",
+    [INTENT_CONN_BIND] = "ConnectionBind",
 };
 
 static void print_seen(const struct sim_seen *s)
@@ -131,6 +132,12 @@ static void print_seen(const struct sim_seen *s)
         (unsigned long long)s->peer_dropped, (unsigned long long)s->icmp_told,
         (unsigned long long)s->icmp_dropped, (unsigned long long)s->noise_relayed,
         (unsigned long long)s->between_relays, (unsigned long long)s->limited);
+    print_message(
+        "# connections: %llu accepted, %llu refused, %llu ended, %llu expired, %llu revoked; "
+        "%llu clients hung up\n",
+        (unsigned long long)s->conn_accepted, (unsigned long long)s->conn_refused,
+        (unsigned long long)s->conn_ended, (unsigned long long)s->conn_expired,
+        (unsigned long long)s->conn_revoked, (unsigned long long)s->hung_up);
 }
 
 /* Each of these rows is a line of the model; the server was changed against it, and the change
@@ -197,17 +204,21 @@ static void everything__has_come_about(void **state)
         enum intent_kind kind;
         int code;
     } answers[] = {
-        {INTENT_BINDING, 0},    {INTENT_ALLOCATE, 0},   {INTENT_ALLOCATE, 300},
-        {INTENT_ALLOCATE, 400}, {INTENT_ALLOCATE, 401}, {INTENT_ALLOCATE, 403},
-        {INTENT_ALLOCATE, 420}, {INTENT_ALLOCATE, 437}, {INTENT_ALLOCATE, 438},
-        {INTENT_ALLOCATE, 440}, {INTENT_ALLOCATE, 442}, {INTENT_ALLOCATE, 486},
-        {INTENT_ALLOCATE, 508}, {INTENT_REFRESH, 0},    {INTENT_REFRESH, 437},
-        {INTENT_REFRESH, 441},  {INTENT_REFRESH, 443},  {INTENT_PERMIT, 0},
-        {INTENT_PERMIT, 400},   {INTENT_PERMIT, 403},   {INTENT_PERMIT, 437},
-        {INTENT_PERMIT, 441},   {INTENT_PERMIT, 443},   {INTENT_PERMIT, 508},
-        {INTENT_BIND, 0},       {INTENT_BIND, 400},     {INTENT_BIND, 403},
-        {INTENT_BIND, 437},     {INTENT_BIND, 441},     {INTENT_BIND, 443},
-        {INTENT_BIND, 508},
+        {INTENT_BINDING, 0},     {INTENT_ALLOCATE, 0},    {INTENT_ALLOCATE, 300},
+        {INTENT_ALLOCATE, 400},  {INTENT_ALLOCATE, 401},  {INTENT_ALLOCATE, 403},
+        {INTENT_ALLOCATE, 420},  {INTENT_ALLOCATE, 437},  {INTENT_ALLOCATE, 438},
+        {INTENT_ALLOCATE, 440},  {INTENT_ALLOCATE, 442},  {INTENT_ALLOCATE, 486},
+        {INTENT_ALLOCATE, 508},  {INTENT_REFRESH, 0},     {INTENT_REFRESH, 437},
+        {INTENT_REFRESH, 441},   {INTENT_REFRESH, 443},   {INTENT_PERMIT, 0},
+        {INTENT_PERMIT, 400},    {INTENT_PERMIT, 403},    {INTENT_PERMIT, 437},
+        {INTENT_PERMIT, 441},    {INTENT_PERMIT, 443},    {INTENT_PERMIT, 508},
+        {INTENT_BIND, 0},        {INTENT_BIND, 400},      {INTENT_BIND, 403},
+        {INTENT_BIND, 437},      {INTENT_BIND, 441},      {INTENT_BIND, 443},
+        {INTENT_BIND, 508},      {INTENT_CONNECT, 0},     {INTENT_CONNECT, 400},
+        {INTENT_CONNECT, 403},   {INTENT_CONNECT, 437},   {INTENT_CONNECT, 441},
+        {INTENT_CONNECT, 443},   {INTENT_CONNECT, 446},   {INTENT_CONNECT, 447},
+        {INTENT_CONNECT, 508},   {INTENT_CONN_BIND, 0},   {INTENT_CONN_BIND, 400},
+        {INTENT_CONN_BIND, 401}, {INTENT_CONN_BIND, 441},
     };
     const struct sim_seen *s = &sim->seen;
 
@@ -225,6 +236,9 @@ static void everything__has_come_about(void **state)
     assert_true(s->channel_dropped > 0 && s->peer_as_data > 0 && s->peer_as_channel > 0);
     assert_true(s->peer_dropped > 0 && s->icmp_told > 0 && s->icmp_dropped > 0);
     assert_true(s->noise_relayed > 0 && s->limited > 0 && s->between_relays > 0);
+    assert_true(s->conn_accepted > 0 && s->conn_refused > 0 && s->conn_ended > 0);
+    assert_true(s->conn_expired > 0 && s->conn_revoked > 0);
+    assert_true(s->hung_up > 0 && s->padded > 0 && s->domain_told > 0);
 }
 
 /* True while the allocation that was to fail has not been reached. */

@@ -20,6 +20,7 @@ static void config_switches(struct prng *r, struct turn_config *c)
     c->channels_5766 = prng_chance(r, 200);
     c->username_anonymity = !prng_chance(r, 200);
     c->udp_relay = true;
+    c->tcp_relay = !prng_chance(r, 50);
     c->ipv4_relay = !prng_chance(r, 50);
     c->ipv6_relay = !prng_chance(r, 100);
     c->additional_family = !prng_chance(r, 100);
@@ -50,6 +51,7 @@ static void config_first(struct sim *sim, struct turn_config *c)
     c->max_lifetime_s = prng_chance(r, 500) ? 3600 : 1200;
     c->max_permissions = 2 + prng_below(r, 7);
     c->max_channels = 1 + prng_below(r, 6);
+    c->max_connections = 1 + prng_below(r, 4); /* so few that the shared pool lasts */
     if (prng_chance(r, 300)) {
         c->nonce_s = 5 + prng_below(r, 300);
     }
@@ -99,6 +101,8 @@ static int core_open(struct sim *sim, uint8_t index)
         .effects = effects_of(core),
         .hash_key = {k0, k1},
         .max_allocations = sim->model.max_allocations,
+        .instance = index,
+        .instances = SIM_CORES,
         .now_ms = sim->now_ms,
         .wall_s = sim_wall_s(sim),
     };

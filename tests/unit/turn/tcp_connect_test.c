@@ -556,6 +556,30 @@ static void traffic__of_connections_counts_for_the_allocation(void **state)
     assert_int_equal(t->s.w.events.last_traffic.to_client_bytes, 70002);
 }
 
+static void user_hash__tells_users_apart(void **state)
+{
+    struct tcp_stage *t = *state;
+    struct world_conn *mine[2];
+    struct world_conn *others;
+    const struct net_addr second = net_addr_make(&t->peer.ip, 81);
+
+    tcp_stage_allocate(t);
+    (void)tcp_stage_connect(t, &t->peer, &mine[0]);
+    (void)tcp_stage_connect(t, &second, &mine[1]);
+    t->data.user = "other";
+    t->data.password = "word";
+    assert_int_equal(client_allocate_tcp(&t->data).code, 0);
+    assert_int_equal(client_connect(&t->data, &t->peer).verdict, TURN_LATER);
+    others = NULL;
+    for (uint32_t i = 0; i < WORLD_MAX_CONNS; i++) {
+        others = t->s.w.conns[i].connecting ? &t->s.w.conns[i] : others;
+    }
+    assert_non_null(others);
+    const uint64_t hash = turn_conn_user_hash(t->s.w.server, mine[0]->conn);
+    assert_true(turn_conn_user_hash(t->s.w.server, mine[1]->conn) == hash);
+    assert_true(turn_conn_user_hash(t->s.w.server, others->conn) != hash);
+}
+
 /* --- bounds -------------------------------------------------------------------------------------
  */
 
@@ -683,6 +707,7 @@ int main(void)
         TCP_TEST(connection__that_ends_is_forgotten),
         TCP_TEST(reload__closes_what_the_gate_no_longer_grants),
         TCP_TEST(traffic__of_connections_counts_for_the_allocation),
+        TCP_TEST(user_hash__tells_users_apart),
         TCP_TEST(bound__of_an_allocation_is_a_want_of_capacity),
         TCP_TEST(bound__of_all_leaves_each_its_share),
         TCP_TEST(allocation_failure__is_a_want_of_capacity),
