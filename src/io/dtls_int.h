@@ -3,7 +3,7 @@
 #pragma once
 
 #include <assert.h>
-#include <openssl/types.h>
+#include <openssl/bio.h>
 
 #include "base/bucket.h"
 #include "base/list.h"

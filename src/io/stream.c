@@ -48,6 +48,7 @@ struct streams *streams_new(const struct streams_options *options)
     list_init(&e->dying);
     list_init(&e->listeners);
     list_init(&e->all);
+    list_init(&e->pipes);
     wheel_init(&e->wheel, options->now_ms);
     streams_set_limits(e, &options->limits);
     e->slab = slab_new(sizeof(struct stream) + options->owner_bytes, options->max_streams);
@@ -221,6 +222,7 @@ static void release(struct stream *s)
     stream_tls_free(s);
     stream_queue_clear(&s->queue, &e->pool);
     stream_keep_free(s);
+    stream_pipe_drop(s);
     socket_close(s);
     list_remove(&s->ready);
     list_remove(&s->sending);
@@ -381,6 +383,7 @@ void streams_free(struct streams *e)
     while (!list_empty(&e->all)) {
         release(CONTAINER_OF(e->all.next, struct stream, all));
     }
+    stream_pipes_free(e);
     slab_free(e->slab);
     slab_free(e->small_keeps);
     slab_free(e->pool.blocks);
@@ -455,7 +458,8 @@ bool stream_is_blocked(const struct stream *s)
 
 uint64_t stream_queued_bytes(const struct stream *s)
 {
-    return stream_queue_bytes(&s->queue) + (s->tls != NULL ? stream_queue_bytes(&s->tls->wire) : 0);
+    return stream_queue_bytes(&s->queue) + (s->pipe != NULL ? s->pipe->bytes : 0) +
+           (s->tls != NULL ? stream_queue_bytes(&s->tls->wire) : 0);
 }
 
 uint64_t stream_spliced_from(const struct stream *s)

@@ -202,8 +202,7 @@ void stream_in_end(struct stream *s)
 /* --- reading ------------------------------------------------------------------------------------
  */
 
-/* The bytes that recv(2) has brought, or what its failure means: 0 when nothing is left. */
-static size_t received(struct stream *s, ssize_t n, size_t asked)
+size_t stream_received(struct stream *s, ssize_t n, size_t asked)
 {
     struct streams *e = s->engine;
 
@@ -239,19 +238,23 @@ static bool may_read(const struct stream *s)
 static void read_away(struct stream *s)
 {
     struct streams *e = s->engine;
-    (void)received(s, recv(s->fd, e->cipher, STREAM_READ, 0), STREAM_READ);
+    (void)stream_received(s, recv(s->fd, e->cipher, STREAM_READ, 0), STREAM_READ);
 }
 
 static void read_plain(struct stream *s)
 {
     uint8_t *base = NULL;
     size_t have;
+
+    if (stream_pipe_may(s) && stream_pipe_in(s)) {
+        return;
+    }
     const size_t room =
         stream_in_room(s, s->twin != NULL ? STREAM_READ_SPLICE : STREAM_READ, &base, &have);
     if (room == 0) {
         return;
     }
-    const size_t n = received(s, recv(s->fd, base + have, room, 0), room);
+    const size_t n = stream_received(s, recv(s->fd, base + have, room, 0), room);
     if (n > 0) {
         stream_deliver(s, base, have + n);
     } else if (base != s->kept && have > 0 && s->state == STREAM_OPEN) {
@@ -262,7 +265,7 @@ static void read_plain(struct stream *s)
 static void read_tls(struct stream *s)
 {
     struct streams *e = s->engine;
-    const size_t n = received(s, recv(s->fd, e->cipher, STREAM_READ, 0), STREAM_READ);
+    const size_t n = stream_received(s, recv(s->fd, e->cipher, STREAM_READ, 0), STREAM_READ);
 
     if (n > 0) {
         stream_tls_in(s, e->cipher, n);

@@ -7,6 +7,7 @@
  *   stream_out.c    sending, queueing, dropping
  *   stream_tls.c    TLS between the two
  *   stream_splice.c two connections that are one
+ *   stream_pipe.c   ... without TLS: through the kernel
  *   stream_time.c   deadlines
  *   stream_move.c   from one engine to another */
 #pragma once
@@ -45,6 +46,14 @@ struct stream_message {
     uint8_t kind; /* enum stream_queue_kind */
 };
 
+/* Bytes on their way between two sockets. */
+struct stream_pipe {
+    struct list node; /* in streams->pipes while it is free */
+    int in;
+    int out;
+    uint32_t bytes;
+};
+
 /* TLS of one connection. */
 struct stream_tls {
     SSL *ssl;
@@ -70,8 +79,9 @@ struct stream {
     const struct stream_handler *handler;
     struct stream_listener *listener;
     struct stream_tls *tls;
-    struct stream *twin; /* spliced with it */
-    uint8_t *kept;       /* unconsumed input (ciphertext while a handshake waits for its turn) */
+    struct stream *twin;      /* spliced with it */
+    struct stream_pipe *pipe; /* what this connection has not taken of its twin's bytes */
+    uint8_t *kept; /* unconsumed input (ciphertext while a handshake waits for its turn) */
     uint32_t kept_len;
     uint32_t kept_cap;
     int fd;
@@ -137,7 +147,10 @@ struct streams {
     size_t owner_bytes;
     uint32_t max_streams;
     uint32_t message_count;
-    int reserve_fd; /* given up for a moment to accept and refuse when descriptors are used up */
+    uint32_t pipe_count;
+    uint32_t pipe_spare;
+    struct list pipes; /* free ones */
+    int reserve_fd;    /* given up for a moment to accept and refuse when descriptors are used up */
     struct stream_counters count;
     struct stream_message messages[STREAM_MESSAGES];
     uint32_t wire_len;
@@ -195,6 +208,9 @@ void stream_keep_free(struct stream *s);
 /* Keep a copy of `len` bytes for later.  False at the memory bound: `s` is dying then. */
 bool stream_keep(struct stream *s, const uint8_t *data, size_t len);
 
+/* The bytes that a read has brought, or what its failure means: 0 when nothing came. */
+size_t stream_received(struct stream *s, ssize_t n, size_t asked);
+
 /* --- stream_out.c -------------------------------------------------------------------------------
  */
 
@@ -214,6 +230,9 @@ bool stream_out_done(const struct stream *s);
 
 /* send(2) of `vec`; adds to the counters.  Bytes, or negative errno: -EAGAIN sets `blocked`. */
 ssize_t stream_socket_send(struct stream *s, struct iovec *vec, size_t count);
+
+/* The kernel has not taken all. */
+void stream_set_blocked(struct stream *s);
 
 /* FIN, or the end, when that was asked for and all is sent. */
 void stream_out_finish(struct stream *s);
@@ -247,8 +266,23 @@ uint64_t stream_tls_next(const struct streams *e);
  */
 
 void stream_splice_data(struct stream *s, const uint8_t *data, size_t len);
-void stream_splice_end(struct stream *s);     /* `s` has sent its last byte */
-void stream_splice_drained(struct stream *s); /* `s` takes data again */
+void stream_splice_end(struct stream *s);               /* `s` has sent its last byte */
+void stream_splice_drained(struct stream *s);           /* `s` takes data again */
+void stream_splice_count(struct stream *s, size_t len); /* bytes that came from `s` */
+
+/* --- stream_pipe.c ------------------------------------------------------------------------------
+ */
+
+/* May what `s` receives pass through a pipe? */
+bool stream_pipe_may(const struct stream *s);
+
+/* Let it pass.  False: there is no pipe, it has to be read. */
+bool stream_pipe_in(struct stream *s);
+
+/* Send what is left of a passage.  True when nothing is. */
+bool stream_pipe_drain(struct stream *to);
+void stream_pipe_drop(struct stream *s);
+void stream_pipes_free(struct streams *e);
 
 /* --- stream_time.c ------------------------------------------------------------------------------
  */

@@ -10,11 +10,11 @@
 
 bool stream_out_done(const struct stream *s)
 {
-    return stream_queue_empty(&s->queue) && s->first_message == STREAM_NONE &&
+    return stream_queue_empty(&s->queue) && s->pipe == NULL && s->first_message == STREAM_NONE &&
            (s->tls == NULL || stream_queue_empty(&s->tls->wire));
 }
 
-static void set_blocked(struct stream *s)
+void stream_set_blocked(struct stream *s)
 {
     struct streams *e = s->engine;
 
@@ -45,14 +45,14 @@ ssize_t stream_socket_send(struct stream *s, struct iovec *vec, size_t count)
         stats_add(&e->count.tx_bytes, (uint64_t)n);
         stream_progress(s, (size_t)n);
         if ((size_t)n < sum_of(vec, count)) {
-            set_blocked(s); /* it is told when there is room again, once */
+            stream_set_blocked(s); /* it is told when there is room again, once */
         }
         return n;
     }
     if (errno != EAGAIN && errno != EINTR) {
         return -errno;
     }
-    set_blocked(s);
+    stream_set_blocked(s);
     return -EAGAIN;
 }
 
@@ -355,7 +355,7 @@ void stream_out(struct stream *s)
     drop_oldest(s, 0);
     if (s->tls != NULL) {
         drain_tls(s);
-    } else {
+    } else if (stream_pipe_drain(s)) {
         drain_plain(s);
     }
     stream_pending(s);

@@ -39,6 +39,14 @@ void stream_splice(struct stream *a, struct stream *b, uint32_t idle_ms)
     }
 }
 
+void stream_splice_count(struct stream *s, size_t len)
+{
+    stats_add(&s->engine->count.spliced_bytes, len);
+    s->last_ms = s->engine->now_ms;
+    s->spliced_from += len;
+    s->twin->spliced_to += len;
+}
+
 void stream_splice_data(struct stream *s, const uint8_t *data, size_t len)
 {
     struct stream *to = s->twin;
@@ -46,9 +54,7 @@ void stream_splice_data(struct stream *s, const uint8_t *data, size_t len)
     if (len == 0 || to->state != STREAM_OPEN) {
         return;
     }
-    stats_add(&s->engine->count.spliced_bytes, len);
-    s->spliced_from += len;
-    to->spliced_to += len;
+    stream_splice_count(s, len);
     stream_out_raw(to, data, len);
     if (to->state == STREAM_OPEN &&
         stream_queued_bytes(to) >= s->engine->limits.splice_high_bytes) {

@@ -63,7 +63,7 @@ void stream_rearm(struct stream *s)
 
 void stream_pending(struct stream *s)
 {
-    const bool pending = s->blocked || !stream_queue_empty(&s->queue) ||
+    const bool pending = s->blocked || s->pipe != NULL || !stream_queue_empty(&s->queue) ||
                          (s->tls != NULL && !stream_queue_empty(&s->tls->wire));
 
     if (pending && !s->pending) {

@@ -217,13 +217,16 @@ void worker_free(struct worker *w)
     }
     worker_stop(w);
     drop_mail(w);
+    client_dtls_free(w); /* it tells the core, and its clients, that it ends */
+    if (w->batch != NULL && w->streams != NULL) {
+        path_flush(w);
+    }
     turn_server_free(w->core);
     effects_reap(w);
     for (size_t i = 0; i < w->listener_count; i++) {
         stream_unlisten(&w->listeners[i].stream);
     }
     streams_free(w->streams);
-    client_dtls_free(w);
     proxied_free(w->proxied);
     holdoff_free(w->holdoff);
     slab_free(w->tcp_relays);

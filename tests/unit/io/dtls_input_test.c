@@ -47,27 +47,6 @@ static void input_addr(const char *from, const void *data, uint32_t len)
     dtls_stage_input(&stage, &addr, data, len);
 }
 
-/* What a peer says next. */
-static struct dtls_datagram *next_of(struct dtls_peer *peer)
-{
-    dtls_peer_step(peer);
-    struct dtls_datagram *d = dtls_line_take(&peer->out);
-    assert_non_null(d);
-    return d;
-}
-
-/* The ClientHello with the right cookie of `peer`, not sent yet. */
-static struct dtls_datagram *hello_with_cookie(struct dtls_peer *peer)
-{
-    struct dtls_datagram *first = next_of(peer);
-
-    input(peer, first);
-    free(first);
-    struct dtls_datagram *second = next_of(peer);
-    assert_int_equal(second->data[COOKIE_LEN_AT], DTLS_COOKIE_BYTES);
-    return second;
-}
-
 static void assert_nothing_kept(void)
 {
     assert_int_equal(COUNT(handshakes), 0);
@@ -84,7 +63,7 @@ static void hello__without_a_cookie_gets_one_and_nothing_is_kept(void **state)
 {
     (void)state;
     struct dtls_peer *peer = dtls_peer_open(&stage, "192.0.2.1:4000");
-    struct dtls_datagram *hello = next_of(peer);
+    struct dtls_datagram *hello = dtls_peer_next(peer);
 
     for (uint32_t i = 1; i <= 10; i++) {
         input(peer, hello);
@@ -101,7 +80,7 @@ static void hello__with_a_corrupt_cookie_is_one_without(void **state)
 {
     (void)state;
     struct dtls_peer *peer = dtls_peer_open(&stage, "192.0.2.1:4000");
-    struct dtls_datagram *hello = hello_with_cookie(peer);
+    struct dtls_datagram *hello = dtls_peer_second_hello(peer);
     const uint32_t before = stage.sent;
 
     for (uint32_t i = 0; i < DTLS_COOKIE_BYTES; i++) {
@@ -122,7 +101,7 @@ static void cookie__is_worth_nothing_at_another_address(void **state)
     (void)state;
     static const char *const others[] = {"192.0.2.1:4001", "192.0.2.2:4000", "[2001:db8::1]:4000"};
     struct dtls_peer *peer = dtls_peer_open(&stage, "192.0.2.1:4000");
-    struct dtls_datagram *hello = hello_with_cookie(peer);
+    struct dtls_datagram *hello = dtls_peer_second_hello(peer);
 
     for (size_t i = 0; i < COUNT_OF(others); i++) {
         input_addr(others[i], hello->data, hello->len);
@@ -142,7 +121,7 @@ static void cookie__is_good_for_a_minute_or_two(void **state)
     struct dtls_peer *peer = dtls_peer_open(&stage, "192.0.2.1:4000");
 
     stage.now_ms = UINT64_C(100) * DTLS_COOKIE_PERIOD_MS + DTLS_COOKIE_PERIOD_MS - 1;
-    struct dtls_datagram *hello = hello_with_cookie(peer);
+    struct dtls_datagram *hello = dtls_peer_second_hello(peer);
     stage.now_ms += DTLS_COOKIE_PERIOD_MS + 1;
     input(peer, hello); /* two periods on */
     assert_nothing_kept();
@@ -156,7 +135,7 @@ static void cookie__is_good_at_any_worker(void **state)
 {
     (void)state;
     struct dtls_peer *peer = dtls_peer_open(&stage, "192.0.2.1:4000");
-    struct dtls_datagram *hello = hello_with_cookie(peer);
+    struct dtls_datagram *hello = dtls_peer_second_hello(peer);
     const struct net_addr local = stage.local;
 
     assert_nothing_kept();
@@ -190,10 +169,10 @@ static void hello__that_is_cut_off_leaves_nothing(void **state)
 {
     (void)state;
     struct dtls_peer *peer = dtls_peer_open(&stage, "192.0.2.1:4000");
-    struct dtls_datagram *hellos[2] = {next_of(peer), NULL};
+    struct dtls_datagram *hellos[2] = {dtls_peer_next(peer), NULL};
 
     input(peer, hellos[0]);
-    hellos[1] = next_of(peer);
+    hellos[1] = dtls_peer_next(peer);
     const uint64_t asked = COUNT(cookies_sent);
     for (size_t k = 0; k < 2; k++) {
         for (uint32_t n = 0; n < hellos[k]->len; n++) {
@@ -256,7 +235,7 @@ static void hello__sent_ten_thousand_times_costs_nothing(void **state)
 {
     (void)state;
     struct dtls_peer *peer = dtls_peer_open(&stage, "192.0.2.1:4000");
-    struct dtls_datagram *hello = next_of(peer);
+    struct dtls_datagram *hello = dtls_peer_next(peer);
     struct net_addr from = peer->addr;
 
     input(peer, hello); /* what is made but once */
@@ -278,7 +257,7 @@ static void hello__is_looked_at_once_a_datagram(void **state)
 {
     (void)state;
     struct dtls_peer *peer = dtls_peer_open(&stage, "192.0.2.1:4000");
-    struct dtls_datagram *hello = next_of(peer);
+    struct dtls_datagram *hello = dtls_peer_next(peer);
     uint8_t twice[1024];
 
     memcpy(twice, hello->data, hello->len);
@@ -292,7 +271,7 @@ static void hello__without_a_context_is_dropped(void **state)
 {
     (void)state;
     struct dtls_peer *peer = dtls_peer_open(&stage, "192.0.2.1:4000");
-    struct dtls_datagram *hello = next_of(peer);
+    struct dtls_datagram *hello = dtls_peer_next(peer);
 
     dtls_set_context(stage.dtls, NULL);
     input(peer, hello);
@@ -306,15 +285,6 @@ static void hello__without_a_context_is_dropped(void **state)
 /* --- records ------------------------------------------------------------------------------------
  */
 
-static struct dtls_peer *connected_peer(const char *text)
-{
-    struct dtls_peer *peer = dtls_peer_open(&stage, text);
-
-    dtls_stage_run(&stage);
-    assert_true(peer->connected);
-    return peer;
-}
-
 static struct dtls_datagram *record_of(struct dtls_peer *peer, const char *text)
 {
     assert_true(dtls_peer_write(peer, text, (uint32_t)strlen(text)));
@@ -324,7 +294,7 @@ static struct dtls_datagram *record_of(struct dtls_peer *peer, const char *text)
 static void record__that_is_damaged_is_dropped_alone(void **state)
 {
     (void)state;
-    struct dtls_peer *peer = connected_peer("192.0.2.1:4000");
+    struct dtls_peer *peer = dtls_peer_connected(&stage, "192.0.2.1:4000");
     struct dtls_datagram *d = record_of(peer, "whole");
     uint64_t bad = 0;
 
@@ -352,7 +322,7 @@ static void record__that_is_damaged_is_dropped_alone(void **state)
 static void record__after_a_damaged_one_is_still_read(void **state)
 {
     (void)state;
-    struct dtls_peer *peer = connected_peer("192.0.2.1:4000");
+    struct dtls_peer *peer = dtls_peer_connected(&stage, "192.0.2.1:4000");
     struct dtls_datagram *bad = record_of(peer, "bad");
     struct dtls_datagram *good = record_of(peer, "good");
     uint8_t both[256];
@@ -375,7 +345,7 @@ static void record__in_the_clear_does_not_touch_an_association(void **state)
     static const uint8_t data[] = {23, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 9, 7, 0, 2, 'h', 'i'};
     static const uint8_t ccs[] = {20, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 9, 6, 0, 1, 1};
     static const uint8_t epoch2[] = {23, 0xfe, 0xfd, 0, 2, 0, 0, 0, 0, 0, 1, 0, 2, 'h', 'i'};
-    struct dtls_peer *peer = connected_peer("192.0.2.1:4000");
+    struct dtls_peer *peer = dtls_peer_connected(&stage, "192.0.2.1:4000");
 
     dtls_stage_input(&stage, &peer->addr, close_notify, sizeof(close_notify));
     dtls_stage_input(&stage, &peer->addr, fatal, sizeof(fatal));
@@ -397,7 +367,7 @@ static void record__that_is_early_is_not_kept(void **state)
     uint8_t early[] = {22, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 0, 0, 4, 1, 2, 3, 4};
     uint8_t large[RECORD_HEAD + MESSAGE_HEAD + 1] = {22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 1};
     struct dtls_peer *peer = dtls_peer_open(&stage, "192.0.2.1:4000");
-    struct dtls_datagram *hello = hello_with_cookie(peer);
+    struct dtls_datagram *hello = dtls_peer_second_hello(peer);
 
     input(peer, hello);
     assert_int_equal(COUNT(handshakes), 1);
@@ -422,225 +392,6 @@ static void record__that_is_early_is_not_kept(void **state)
     free(hello);
 }
 
-/* --- ends ---------------------------------------------------------------------------------------
- */
-
-/* Proves T-7350-3-03. */
-static void association__ends_when_the_client_says_so(void **state)
-{
-    (void)state;
-    struct dtls_peer *peer = connected_peer("192.0.2.1:4000");
-
-    dtls_peer_shutdown(peer);
-    dtls_stage_run(&stage);
-    assert_int_equal(stage.closed[DTLS_CLOSE_NOTIFY], 1);
-    assert_int_equal(COUNT(established), 0);
-    assert_true(peer->closed); /* answered */
-    assert_int_equal(dtls_next_deadline(stage.dtls), UINT64_MAX);
-    dtls_peer_restart(peer);
-    dtls_stage_run(&stage);
-    assert_true(peer->connected);
-}
-
-static void association__ends_when_we_say_so(void **state)
-{
-    (void)state;
-    struct dtls_peer *peer = connected_peer("192.0.2.1:4000");
-    struct dtls_peer *other = connected_peer("192.0.2.1:4001");
-
-    assert_true(dtls_peer_write(peer, "hello", 5));
-    dtls_stage_run(&stage);
-    dtls_close(stage.dtls, stage.client_last);
-    dtls_stage_run(&stage);
-    assert_true(peer->closed);
-    assert_int_equal(stage.closed[DTLS_CLOSE_LOCAL], 0); /* who closes knows it */
-    assert_int_equal(COUNT(established), 1);
-    dtls_free(stage.dtls);
-    stage.dtls = NULL;
-    dtls_peer_step(other);
-    assert_true(other->closed);
-    assert_int_equal(stage.closed[DTLS_CLOSE_LOCAL], 1);
-}
-
-static void association__ends_after_silence(void **state)
-{
-    (void)state;
-    struct dtls_peer *peer = connected_peer("192.0.2.1:4000");
-    struct dtls_peer *mute = connected_peer("192.0.2.1:4001");
-
-    assert_true(dtls_peer_write(peer, "hello", 5));
-    dtls_stage_run(&stage);
-    dtls_set_idle(stage.dtls, stage.client_last, 60 * 1000, stage.now_ms);
-    dtls_stage_pass(&stage, 29 * 1000, false);
-    assert_int_equal(COUNT(established), 2);
-    dtls_stage_pass(&stage, 2 * 1000, false); /* a new one has 30 s */
-    assert_int_equal(COUNT(established), 1);
-    dtls_peer_step(mute);
-    assert_true(mute->closed);
-    assert_true(dtls_peer_write(peer, "hello", 5));
-    dtls_stage_run(&stage);
-    dtls_stage_pass(&stage, 59 * 1000, false); /* counted from the last message */
-    assert_int_equal(COUNT(established), 1);
-    dtls_stage_pass(&stage, 2 * 1000, false);
-    assert_int_equal(COUNT(established), 0);
-    assert_int_equal(stage.closed[DTLS_CLOSE_IDLE], 2);
-    dtls_peer_step(peer);
-    assert_true(peer->closed);
-}
-
-static void association__without_an_idle_time_stays(void **state)
-{
-    (void)state;
-    struct dtls_peer *peer = connected_peer("192.0.2.1:4000");
-
-    assert_true(dtls_peer_write(peer, "hello", 5));
-    dtls_stage_run(&stage);
-    dtls_set_idle(stage.dtls, stage.client_last, 0, stage.now_ms);
-    dtls_stage_pass(&stage, 3600 * 1000, false);
-    assert_int_equal(COUNT(established), 1);
-    assert_int_equal(dtls_next_deadline(stage.dtls), UINT64_MAX); /* no wake-up for nothing */
-    assert_true(dtls_peer_write(peer, "hello", 5));
-    dtls_stage_run(&stage);
-    assert_int_equal(peer->got_count, 2);
-}
-
-static void handshake__that_takes_too_long_ends(void **state)
-{
-    (void)state;
-    struct dtls_peer *peer = dtls_peer_open(&stage, "192.0.2.1:4000");
-    struct dtls_datagram *hello = hello_with_cookie(peer);
-
-    input(peer, hello);
-    const uint32_t flight = stage.sent;
-    dtls_stage_pass(&stage, 9900, false);
-    assert_int_equal(stage.closed[DTLS_CLOSE_HANDSHAKE], 0);
-    assert_true(stage.sent > flight); /* sent again after 1, 3 and 7 s */
-    dtls_stage_pass(&stage, 200, false);
-    assert_int_equal(stage.closed[DTLS_CLOSE_HANDSHAKE], 1);
-    assert_int_equal(COUNT(failed), 1);
-    assert_int_equal(COUNT(established), 0);
-    assert_int_equal(dtls_next_deadline(stage.dtls), UINT64_MAX);
-    free(hello);
-}
-
-/* --- a second association from one address ------------------------------------------------------
- */
-
-/* Proves T-7350-3-07. */
-static void rival__replaces_the_first_when_it_is_complete(void **state)
-{
-    (void)state;
-    struct dtls_peer *old = connected_peer("192.0.2.1:4000");
-
-    assert_true(dtls_peer_write(old, "old", 3));
-    dtls_stage_run(&stage);
-    struct dtls_client *first = stage.client_last;
-    struct dtls_peer *new = dtls_peer_open(&stage, "192.0.2.1:4000"); /* the same: both hear all */
-    struct dtls_datagram *hello = hello_with_cookie(new);
-    input(new, hello);
-    assert_int_equal(COUNT(handshakes), 2);
-    assert_int_equal(COUNT(established), 1);
-
-    struct dtls_datagram *d = record_of(old, "still here");
-    input(old, d);
-    assert_string_equal(stage.log[1].text, "still here");
-    assert_ptr_equal(stage.client_last, first);
-    assert_true(dtls_stage_send(&stage, first, "back", 4));
-    free(d);
-
-    dtls_stage_run(&stage);
-    assert_true(new->connected);
-    assert_int_equal(stage.closed[DTLS_CLOSE_REPLACED], 1);
-    assert_ptr_equal(stage.closed_last, first);
-    assert_int_equal(COUNT(established), 1);
-    d = record_of(old, "too late");
-    input(old, d);
-    assert_int_equal(stage.messages, 2);
-    assert_true(dtls_peer_write(new, "new", 3));
-    dtls_stage_run(&stage);
-    assert_string_equal(stage.log[2].text, "new");
-    assert_int_equal(COUNT(established), 1);
-    free(d);
-    free(hello);
-}
-
-static void rival__that_never_finishes_changes_nothing(void **state)
-{
-    (void)state;
-    struct dtls_peer *old = connected_peer("192.0.2.1:4000");
-    struct dtls_peer *new = dtls_peer_open(&stage, "192.0.2.1:4000");
-    struct dtls_datagram *hello = hello_with_cookie(new);
-
-    input(new, hello);
-    dtls_peer_free(new);
-    dtls_stage_pass(&stage, 11 * 1000, false);
-    assert_int_equal(stage.closed[DTLS_CLOSE_HANDSHAKE], 1);
-    assert_int_equal(COUNT(established), 1);
-    assert_true(dtls_peer_write(old, "old", 3));
-    dtls_stage_run(&stage);
-    assert_int_equal(stage.messages, 1);
-    free(hello);
-}
-
-static void rival__stays_when_the_first_ends(void **state)
-{
-    (void)state;
-    struct dtls_peer *old = connected_peer("192.0.2.1:4000");
-    struct dtls_peer *new = dtls_peer_open(&stage, "192.0.2.1:4000");
-    struct dtls_datagram *hello = hello_with_cookie(new);
-
-    input(new, hello);
-    dtls_peer_shutdown(old);
-    struct dtls_datagram *bye = dtls_line_take(&old->out);
-    input(old, bye);
-    assert_int_equal(stage.closed[DTLS_CLOSE_NOTIFY], 1);
-    dtls_peer_free(old);
-    dtls_stage_run(&stage);
-    assert_true(new->connected);
-    assert_int_equal(COUNT(established), 1);
-    free(hello);
-    free(bye);
-}
-
-static void rival__needs_the_cookie(void **state)
-{
-    (void)state;
-    struct dtls_peer *old = connected_peer("192.0.2.1:4000");
-    struct dtls_peer *new = dtls_peer_open(&stage, "192.0.2.1:4000");
-    struct dtls_datagram *hello = next_of(new);
-
-    input(new, hello);
-    assert_int_equal(COUNT(cookies_sent), 2);
-    assert_int_equal(COUNT(handshakes), 1);
-    dtls_peer_free(new);
-    assert_true(dtls_peer_write(old, "old", 3));
-    dtls_stage_run(&stage);
-    assert_int_equal(old->got_count, 1);
-    free(hello);
-}
-
-static void handshake__that_is_begun_anew_forgets_the_first(void **state)
-{
-    (void)state;
-    struct dtls_peer *peer = dtls_peer_open(&stage, "192.0.2.1:4000");
-    struct dtls_datagram *hello = hello_with_cookie(peer);
-
-    input(peer, hello);
-    input(peer, hello); /* repeated: the same handshake */
-    assert_int_equal(COUNT(handshakes), 1);
-    dtls_peer_restart(peer);
-    dtls_stage_run(&stage);
-    assert_true(peer->connected);
-    assert_int_equal(COUNT(handshakes), 2);
-    assert_int_equal(COUNT(established), 1);
-    assert_int_equal(stage.closed[DTLS_CLOSE_REPLACED], 1);
-    input(peer, hello); /* a late one of the first is a third handshake, and does no harm */
-    assert_true(dtls_peer_write(peer, "hello", 5));
-    dtls_stage_run(&stage);
-    assert_int_equal(peer->got_count, 1);
-    free(hello);
-}
-
 #define STAGED(test) cmocka_unit_test_setup_teardown(test, stage_up, stage_down)
 
 int main(void)
@@ -660,16 +411,6 @@ int main(void)
         STAGED(record__after_a_damaged_one_is_still_read),
         STAGED(record__in_the_clear_does_not_touch_an_association),
         STAGED(record__that_is_early_is_not_kept),
-        STAGED(association__ends_when_the_client_says_so),
-        STAGED(association__ends_when_we_say_so),
-        STAGED(association__ends_after_silence),
-        STAGED(association__without_an_idle_time_stays),
-        STAGED(handshake__that_takes_too_long_ends),
-        STAGED(rival__replaces_the_first_when_it_is_complete),
-        STAGED(rival__that_never_finishes_changes_nothing),
-        STAGED(rival__stays_when_the_first_ends),
-        STAGED(rival__needs_the_cookie),
-        STAGED(handshake__that_is_begun_anew_forgets_the_first),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

