@@ -11,6 +11,7 @@
 #include "base/net_addr.h"
 #include "base/secret.h"
 #include "cmd/admin.h"
+#include "cmd/credentials_uris.h"
 #include "cmd/exit_code.h"
 #include "conf/conf.h"
 #include "conf/conf_value.h"
@@ -21,7 +22,8 @@ static const char help[] =
     "Usage: sterna credentials [OPTION]...\n"
     "\n"
     "Print the ICE server entry for a browser (RTCPeerConnection) with a user name and\n"
-    "password that the server of this configuration takes.\n"
+    "password that the server of this configuration takes, and the URIs (turn: and\n"
+    "turns:) of what it serves.\n"
     "\n"
     "With a shared secret they are time-limited: the secret is read from standard\n"
     "input, else it is the first static-auth-secret of the configuration, else the\n"
@@ -44,7 +46,7 @@ static const char help[] =
     "Ends with 0; 1 when the work failed; 2 when the command line or configuration is\n"
     "wrong; 3 when there is no secret and no such user.\n";
 
-enum { TTL_S = 86400, TTL_MAX_S = 315360000, HOST_MAX = 1024 };
+enum { TTL_S = 86400, TTL_MAX_S = 315360000 };
 
 static const struct admin_syntax syntax = {"credentials", "cbrsSHuftx", 0, 0};
 
@@ -239,15 +241,31 @@ static const char *host_of(const struct admin_request *request, const struct con
     return conf->realm != NULL ? conf->realm : "localhost";
 }
 
-static int json_print(const struct credentials *credentials, const char *host, unsigned port)
+static json_t *uris_json(const struct credentials_uris *uris)
 {
-    const bool v6 = strchr(host, ':') != NULL && host[0] != '[';
-    char url[HOST_MAX + 64];
+    json_t *list = json_array();
 
-    (void)snprintf(url, sizeof(url), "turn:%s%s%s:%u?transport=udp", v6 ? "[" : "", host,
-                   v6 ? "]" : "", port);
-    json_t *entry = json_pack("{s:[{s:[s],s:s,s:s}]}", "iceServers", "urls", url, "username",
-                              credentials->name, "credential", credentials->password);
+    for (size_t i = 0; i < uris->count; i++) {
+        if (json_array_append_new(list, json_string(uris->item[i])) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static int json_print(const struct conf *conf, const struct credentials *credentials,
+                      const char *host)
+{
+    struct credentials_uris uris;
+    char why[512] = "";
+
+    if (credentials_uris_make(conf, host, &uris, why, sizeof(why)) < 0) {
+        (void)admin_failed(&syntax, "no client can be served: %s", why);
+        return CMD_USAGE;
+    }
+    json_t *entry = json_pack("{s:[{s:o,s:s,s:s}]}", "iceServers", "urls", uris_json(&uris),
+                              "username", credentials->name, "credential", credentials->password);
     if (entry == NULL) {
         return admin_usage(&syntax, "host, user name and password must be UTF-8 to stand in JSON; "
                                     "use --text");
@@ -264,8 +282,8 @@ static int print(const struct admin_request *request, const struct conf *conf,
     char public_ip[NET_ADDR_TEXT];
     const char *host = host_of(request, conf, public_ip);
 
-    if (strlen(host) > HOST_MAX) {
-        return admin_usage(&syntax, "the host is longer than %d bytes", HOST_MAX);
+    if (strlen(host) > CREDENTIALS_HOST_MAX) {
+        return admin_usage(&syntax, "the host is longer than %d bytes", CREDENTIALS_HOST_MAX);
     }
     if (credentials->expiry != 0) {
         struct tm utc;
@@ -279,7 +297,7 @@ static int print(const struct admin_request *request, const struct conf *conf,
         printf("username=%s\npassword=%s\n", credentials->name, credentials->password);
         return CMD_OK;
     }
-    return json_print(credentials, host, conf->listening_port);
+    return json_print(conf, credentials, host);
 }
 
 int cmd_credentials(int argc, char **argv)

@@ -352,6 +352,9 @@ static int run(struct serve *serve)
         control(serve);
         serve_process_notify("STOPPING=1");
     }
+    if (code == CMD_OK) {
+        relay_server_log_numbers(serve->server);
+    }
     relay_server_stop(serve->server);
     file_keeper_stop(serve->keeper);
     if (code == CMD_OK) {

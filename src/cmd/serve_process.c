@@ -82,11 +82,23 @@ void serve_process_detach(int fd, int code)
 /* --- limits and privileges -----------------------------------------------------------------------
  */
 
+/* As many as Debian's systemd allows: relay sockets and connections take one each. */
+enum { DESCRIPTORS = 524288 };
+
 void serve_process_raise_limits(void)
 {
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) {
+        return;
+    }
+    if (limit.rlim_max < DESCRIPTORS) { /* root may raise that, too */
+        const struct rlimit more = {.rlim_cur = DESCRIPTORS, .rlim_max = DESCRIPTORS};
+        if (setrlimit(RLIMIT_NOFILE, &more) == 0) {
+            return;
+        }
+    }
+    if (limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit); /* what we have in the end is in the plan */
     }

@@ -64,33 +64,40 @@ enum stream_close {
 
 const char *stream_close_text(enum stream_close why);
 
-/* Kamailio's names where it has one.  Established and the queues are gauges. */
+/* Every counter, Kamailio's names where it has one; "established", "queued_bytes" and "blocked" are
+ * gauges. */
+#define STREAM_COUNTERS(X)                                                                         \
+    X(established)                                                                                 \
+    X(tls_established)                                                                             \
+    X(passive_open)                                                                                \
+    X(connect_success)                                                                             \
+    X(connect_failed)                                                                              \
+    X(local_reject) /* accepted and closed: a limit */                                             \
+    X(con_timeout)  /* idle, first message, message, handshake, connect */                         \
+    X(con_reset)                                                                                   \
+    X(send_timeout)                                                                                \
+    X(sendq_full)                                                                                  \
+    X(accept_errors) /* out of descriptors or memory */                                            \
+    X(queued_bytes)  /* of ours; the kernel's own are not counted */                               \
+    X(blocked)       /* connections that wait to send */                                           \
+    X(dropped)       /* datagrams towards slow readers */                                          \
+    X(dropped_bytes)                                                                               \
+    X(rx_calls)                                                                                    \
+    X(rx_bytes)                                                                                    \
+    X(tx_calls)                                                                                    \
+    X(tx_bytes)                                                                                    \
+    X(tx_messages)                                                                                 \
+    X(tls_handshakes)                                                                              \
+    X(tls_failed)                                                                                  \
+    X(tls_resumed)                                                                                 \
+    X(tls_deferred) /* handshakes that had to wait for their turn */                               \
+    X(spliced_bytes)
+
 struct stream_counters {
-    struct stats_counter established;
-    struct stats_counter tls_established;
-    struct stats_counter passive_open;
-    struct stats_counter connect_success;
-    struct stats_counter connect_failed;
-    struct stats_counter local_reject; /* accepted and closed: a limit */
-    struct stats_counter con_timeout;  /* idle, first message, message, handshake, connect */
-    struct stats_counter con_reset;
-    struct stats_counter send_timeout;
-    struct stats_counter sendq_full;
-    struct stats_counter accept_errors; /* out of descriptors or memory */
-    struct stats_counter queued_bytes;  /* of ours; the kernel's own are not counted */
-    struct stats_counter blocked;       /* connections that wait to send */
-    struct stats_counter dropped;       /* datagrams towards slow readers */
-    struct stats_counter dropped_bytes;
-    struct stats_counter rx_calls;
-    struct stats_counter rx_bytes;
-    struct stats_counter tx_calls;
-    struct stats_counter tx_bytes;
-    struct stats_counter tx_messages;
-    struct stats_counter tls_handshakes;
-    struct stats_counter tls_failed;
-    struct stats_counter tls_resumed;
-    struct stats_counter tls_deferred; /* handshakes that had to wait for their turn */
-    struct stats_counter spliced_bytes;
+
+#define X(name) struct stats_counter name;
+    STREAM_COUNTERS(X)
+#undef X
 };
 
 /* Bounds and times; all may change while connections live. */

@@ -9,6 +9,7 @@
 #include "io/tls.h"
 #include "io/udp_batch.h"
 #include "io/udp_tx.h"
+#include "relay/listener.h"
 #include "relay/settings.h"
 #include "relay/stash.h"
 #include "relay/worker_int.h"
@@ -126,12 +127,24 @@ void client_dtls_keep(struct worker *w, const struct pkt *pkt)
     in->count++;
 }
 
+/* A handshake begins with the certificates of its listener; most have the same. */
+static void use_certificates(struct worker *w, const char *tls_name)
+{
+    const struct tls_set *tls = w->settings->tls;
+
+    dtls_set_context(w->dtls, tls != NULL ? tls_set_context(tls, TLS_DATAGRAM, tls_name) : NULL);
+}
+
 void client_dtls_serve(struct worker *w)
 {
     struct client_dtls_datagrams *in = w->dtls_datagrams;
 
     for (uint32_t i = 0; i < in->count; i++) {
-        dtls_input(w->dtls, &in->kept[i].pkt, w->now_ms);
+        struct pkt *pkt = &in->kept[i].pkt;
+        const struct worker_listener *listener =
+            CONTAINER_OF((struct udp_port *)pkt->port, struct worker_listener, port);
+        use_certificates(w, listener->spec->tls_name);
+        dtls_input(w->dtls, pkt, w->now_ms);
     }
     in->count = 0;
 }
@@ -161,7 +174,5 @@ void client_dtls_free(struct worker *w)
 void client_dtls_configure(struct worker *w)
 {
     dtls_set_limits(w->dtls, &w->settings->dtls);
-    dtls_set_context(w->dtls, w->settings->tls != NULL
-                                  ? tls_set_context(w->settings->tls, TLS_DATAGRAM, NULL)
-                                  : NULL);
+    use_certificates(w, NULL);
 }

@@ -11,6 +11,7 @@
 #include "base/prefix_set.h"
 #include "io/tls.h"
 #include "io/udp_batch.h"
+#include "log/log.h"
 #include "relay/listener.h"
 #include "relay/settings.h"
 #include "relay/worker_int.h"
@@ -334,6 +335,15 @@ static bool on_idle(void *arg, struct stream *s)
     return !turn_server_has_allocation(w->core, &tuple);
 }
 
+/* Clients come and go; what they, or somebody between, did wrong is worth a line with its source. */
+static enum log_level close_level(enum stream_close why)
+{
+    return why == STREAM_CLOSE_EOF || why == STREAM_CLOSE_LOCAL || why == STREAM_CLOSE_RESET ||
+                   why == STREAM_CLOSE_IDLE
+               ? LOG_DEBUG
+               : LOG_INFO;
+}
+
 static void on_closed(void *arg, struct stream *s, enum stream_close why)
 {
     struct worker *w = arg;
@@ -341,6 +351,12 @@ static void on_closed(void *arg, struct stream *s, enum stream_close why)
     const struct five_tuple tuple = tuple_of(s);
 
     stats_add(&w->count.closed[why], 1);
+    if (log_enabled(close_level(why))) {
+        log_event(close_level(why), "connection.closed", LOG_ADDR("client", stream_remote(s)),
+                  LOG_TEXT("why", stream_close_text(why)),
+                  LOG_TEXT("transport", tuple.protocol == NET_TLS ? "tls" : "tcp"),
+                  LOG_ADDR("server", stream_local(s)), LOG_END);
+    }
     list_remove(&client->waiting);
     if (!client->relayed) {
         turn_server_client_closed(w->core, &tuple, w->now_ms);

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/attr.h"
+#include "io/stream.h"
 #include "turn/turn_server.h"
 
 struct conf;
@@ -65,9 +66,27 @@ struct relay_stats {
     uint64_t icmp_relayed; /* ICMP errors told to clients */
     uint64_t wait_dropped; /* requests dropped while they waited for a user's key */
     uint32_t workers;
+
+    /* Connections of clients and peers, and DTLS associations. */
+    struct relay_stream_stats {
+
+#define X(name) uint64_t name;
+        STREAM_COUNTERS(X)
+#undef X
+    } streams;
+
+    uint64_t closed[STREAM_CLOSE_COUNT]; /* by reason */
+    uint64_t dtls_established;
+    uint64_t dtls_refused;
+    uint64_t proxy_refused; /* PROXY headers that were broken or came from strangers */
+    uint64_t http_hints;
+    uint64_t held_off; /* Connects that were answered 447 without a try */
 };
 
 void relay_server_stats(const struct relay_server *server, struct relay_stats *out);
+
+/* Log the numbers of connections (info). */
+void relay_server_log_numbers(const struct relay_server *server);
 
 /* The addresses in use, for start-up messages: calls `each` per listener and per relay address
  * ("listening 0.0.0.0:3478/udp", "relay 192.0.2.1 (external 198.51.100.1)"). */

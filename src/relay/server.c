@@ -18,6 +18,7 @@
 #include "relay/plan.h"
 #include "relay/relay_ports.h"
 #include "relay/server_int.h"
+#include "relay/watchdog.h"
 #include "turn/quota.h"
 
 enum {
@@ -139,8 +140,9 @@ static int open_parts(struct relay_server *s, char *why, size_t cap)
                                     s->max_connections);
     s->quota = quota_new(s->conf->user_quota, server_quota_limit(s, s->conf), s->max_allocations);
     s->workers = mem_new(s->worker_count, sizeof(struct worker *));
+    s->watchdogs = mem_new(s->worker_count, sizeof(*s->watchdogs));
     s->conns = make_conn_limit(s);
-    if (s->quota == NULL || s->workers == NULL || s->conns == NULL) {
+    if (s->quota == NULL || s->workers == NULL || s->watchdogs == NULL || s->conns == NULL) {
         return -ENOMEM;
     }
     return 0;
@@ -277,6 +279,7 @@ void relay_server_stop(struct relay_server *s)
     }
     free(s->listeners);
     free(s->workers);
+    free(s->watchdogs);
     tls_set_unref(s->tls);
     tls_tickets_free(s->tickets);
     conn_limit_free(s->conns);

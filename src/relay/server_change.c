@@ -307,4 +307,6 @@ void relay_server_tick(struct relay_server *s)
     }
     follow_abilities(s);
     follow_certificates(s);
+    server_watch_workers(s);
+    server_tell_numbers(s, clock_now_ms());
 }

@@ -2,9 +2,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "io/clock.h"
+#include "log/log.h"
 #include "relay/external.h"
 #include "relay/relay_ports.h"
 #include "relay/server_int.h"
+#include "relay/watchdog.h"
 
 /* --- telling -------------------------------------------------------------------------------------
  */
@@ -17,6 +20,76 @@ void relay_server_stats(const struct relay_server *s, struct relay_stats *out)
             worker_add_stats(s->workers[i], out);
         }
     }
+}
+
+static void tell_stall(unsigned worker, enum watchdog_news news)
+{
+    switch (news) {
+    case WATCHDOG_SLOW:
+        log_event(LOG_WARNING, "worker.slow", LOG_U64("worker", worker),
+                  LOG_TEXT("what", "one turn has taken two seconds"), LOG_END);
+        break;
+    case WATCHDOG_STUCK:
+        log_event(LOG_ERROR, "worker.stuck", LOG_U64("worker", worker),
+                  LOG_TEXT("what", "one turn has taken ten seconds: its clients are not served"),
+                  LOG_END);
+        break;
+    case WATCHDOG_OVER:
+        log_event(LOG_NOTICE, "worker.goes_on", LOG_U64("worker", worker), LOG_END);
+        break;
+    case WATCHDOG_NOTHING:
+    default:
+        break;
+    }
+}
+
+void server_watch_workers(struct relay_server *s)
+{
+    const uint64_t now_ms = clock_now_ms();
+
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        tell_stall(i, watchdog_look(&s->watchdogs[i], worker_busy_since(s->workers[i]), now_ms));
+    }
+}
+
+enum { NUMBERS_MS = 60 * 1000 };
+
+void server_tell_numbers(struct relay_server *s, uint64_t now_ms)
+{
+    struct relay_stats stats;
+
+    if (now_ms - s->numbers_ms < NUMBERS_MS) {
+        return;
+    }
+    s->numbers_ms = now_ms;
+    relay_server_stats(s, &stats);
+    if (memcmp(&stats.streams, &s->told, sizeof(stats.streams)) == 0) {
+        return;
+    }
+    s->told = stats.streams;
+    relay_server_log_numbers(s);
+}
+
+void relay_server_log_numbers(const struct relay_server *s)
+{
+    struct relay_stats stats;
+
+    relay_server_stats(s, &stats);
+    const struct relay_stream_stats *n = &stats.streams;
+    log_event(LOG_INFO, "connections.state", LOG_U64("established", n->established),
+              LOG_U64("tls", n->tls_established), LOG_U64("dtls", stats.dtls_established),
+              LOG_U64("blocked", n->blocked), LOG_U64("queued_bytes", n->queued_bytes),
+              LOG_U64("spliced_bytes", n->spliced_bytes), LOG_END);
+    log_event(LOG_INFO, "connections.count", LOG_U64("passive_open", n->passive_open),
+              LOG_U64("connect_success", n->connect_success),
+              LOG_U64("connect_failed", n->connect_failed), LOG_U64("held_off", stats.held_off),
+              LOG_U64("local_reject", n->local_reject), LOG_U64("con_timeout", n->con_timeout),
+              LOG_U64("con_reset", n->con_reset), LOG_U64("send_timeout", n->send_timeout),
+              LOG_U64("sendq_full", n->sendq_full), LOG_U64("dropped", n->dropped),
+              LOG_U64("tls_handshakes", n->tls_handshakes), LOG_U64("tls_failed", n->tls_failed),
+              LOG_U64("tls_deferred", n->tls_deferred),
+              LOG_U64("proxy_refused", stats.proxy_refused),
+              LOG_U64("dtls_refused", stats.dtls_refused), LOG_END);
 }
 
 static void describe_relay(const struct relay_server *s, const struct net_ip *ip,

@@ -52,6 +52,9 @@ struct relay_server {
     struct settings *settings;
     struct worker_env env;
     struct worker **workers;
+    struct watchdog *watchdogs;
+    uint64_t numbers_ms;            /* when connections were last counted in the log */
+    struct relay_stream_stats told; /* and what was told then */
     uint32_t worker_count;
     uint32_t max_allocations;
     uint32_t max_connections; /* of clients: as many as there are descriptors for */
@@ -75,6 +78,12 @@ uint32_t server_quota_limit(const struct relay_server *server, const struct conf
 /* Limits that are not the cores'. */
 void server_apply_limits(struct relay_server *server, const struct conf *conf,
                          const struct settings *settings);
+
+/* Log when a worker is stuck. */
+void server_watch_workers(struct relay_server *server);
+
+/* Log the numbers of connections once a minute, when they have changed. */
+void server_tell_numbers(struct relay_server *server, uint64_t now_ms);
 
 /* The certificates that `conf` asks for.  0 with `*out` (NULL: none); negative errno with `why`. */
 MUST_USE int server_make_certificates(const struct relay_server *server, const struct conf *conf,

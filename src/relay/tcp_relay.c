@@ -112,6 +112,7 @@ int tcp_relay_connect(struct worker *w, void *port, const struct net_addr *peer,
         external_to_private(w->external, &to);
     }
     if (holdoff_check(w->holdoff, scope, &to, w->now_ms) != HOLDOFF_NONE) {
+        stats_add(&w->count.held_off, 1);
         return -EHOSTUNREACH;
     }
     const int err = stream_connect(w->streams, &relay->port.local, &to, &connecting_handler, &s);

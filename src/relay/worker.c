@@ -299,8 +299,10 @@ static uint64_t next_turn(const struct worker *w)
 
 static void turn(struct worker *w)
 {
+    stats_set(&w->count.busy_since_ms, 0);
     (void)loop_turn(w->loop, w->now_ms, next_turn(w));
     w->now_ms = clock_now_ms();
+    stats_set(&w->count.busy_since_ms, w->now_ms);
     w->wall_s = clock_wall_s();
     turn_server_set_wall(w->core, w->wall_s);
     path_run(w);
@@ -399,6 +401,29 @@ static void add_turn(const struct turn_counters *from, struct turn_counters *sum
     }
 }
 
+static void add_carriers(const struct worker *w, struct relay_stats *sum)
+{
+    const struct stream_counters *streams = streams_counters(w->streams);
+    const struct dtls_counters *dtls = dtls_counters(w->dtls);
+
+#define X(name) sum->streams.name += stats_read(&streams->name);
+    STREAM_COUNTERS(X)
+#undef X
+    for (size_t i = 0; i < STREAM_CLOSE_COUNT; i++) {
+        sum->closed[i] += stats_read(&w->count.closed[i]);
+    }
+    sum->dtls_established += stats_read(&dtls->established);
+    sum->dtls_refused += stats_read(&dtls->refused);
+    sum->proxy_refused += stats_read(&w->count.proxy_refused);
+    sum->http_hints += stats_read(&w->count.http_hints);
+    sum->held_off += stats_read(&w->count.held_off);
+}
+
+uint64_t worker_busy_since(const struct worker *w)
+{
+    return stats_read(&w->count.busy_since_ms);
+}
+
 void worker_add_stats(const struct worker *w, struct relay_stats *sum)
 {
     const struct udp_counters *udp = udp_batch_counters(w->batch);
@@ -414,5 +439,6 @@ void worker_add_stats(const struct worker *w, struct relay_stats *sum)
     sum->tx_full += stats_read(&udp->tx_full);
     sum->icmp_relayed += stats_read(&w->count.icmp_relayed);
     sum->wait_dropped += stats_read(&w->count.wait_dropped);
+    add_carriers(w, sum);
     sum->workers++;
 }

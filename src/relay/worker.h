@@ -71,5 +71,9 @@ struct worker_configure {
 
 void worker_reconfigure(struct worker *worker, struct worker_configure *message);
 
+/* Since when the worker has been busy with one turn, monotonic milliseconds; 0: it waits for work.
+ * Thread: any. */
+uint64_t worker_busy_since(const struct worker *worker);
+
 /* Add this worker's numbers to `sum`.  Thread: any. */
 void worker_add_stats(const struct worker *worker, struct relay_stats *sum);

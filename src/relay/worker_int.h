@@ -82,6 +82,8 @@ struct worker_counters {
     struct stats_counter icmp_relayed;
     struct stats_counter proxy_refused; /* PROXY headers that were broken or came from strangers */
     struct stats_counter http_hints;
+    struct stats_counter held_off;      /* Connects that were not even tried */
+    struct stats_counter busy_since_ms; /* see worker_busy_since() */
     struct stats_counter closed[STREAM_CLOSE_COUNT];
 };
 

@@ -353,6 +353,42 @@ static enum turn_verdict submit_classic(struct stage *s, uint8_t transport, uint
 
 static const uint8_t classic_id[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
 
+/* RFC 8489 section 6.1: what a path of unknown MTU carries, less a record's head, nonce, MAC and
+ * padding under the suite that needs the most of them.  Proves T-8489-6.1-02 */
+static void longest_challenge__leaves_room_for_a_dtls_record(void **state)
+{
+    enum { PATH = 576 - 28, RECORD_HEAD = 13, CBC_IV = 16, SHA384 = 48, CBC_PADDING = 16 };
+    struct stage *s = *state;
+
+    memset(s->w.config.realm, 'r', TURN_REALM_MAX);
+    s->w.config.realm[TURN_REALM_MAX] = '\0';
+    s->c.fingerprint = true;
+    switch_to(&s->c, NET_DTLS);
+    client_begin(&s->c, STUN_ALLOCATE, STUN_REQUEST);
+    client_end(&s->c);
+    assert_int_equal(client_submit(&s->c).code, STUN_UNAUTHENTICATED);
+    assert_true(s->w.pkt.len <= PATH - RECORD_HEAD - CBC_IV - SHA384 - CBC_PADDING);
+}
+
+/* Proves T-7350-3-01, T-8489-6.3.1-03 */
+static void retransmission__over_dtls_repeats_the_success(void **state)
+{
+    struct stage *s = *state;
+
+    switch_to(&s->c, NET_DTLS);
+    const struct net_addr relayed = stage_allocate(&s->c);
+    for (int i = 0; i < 5; i++) {
+        world_advance(&s->w, 7800); /* up to 39 s */
+        client_begin_again(&s->c, STUN_ALLOCATE, STUN_REQUEST);
+        client_put_transport(&s->c);
+        client_sign(&s->c);
+        const struct reply r = client_submit(&s->c);
+        assert_int_equal(r.code, 0);
+        assert_true(net_addr_equal(&r.relayed[0], &relayed));
+    }
+    assert_int_equal(turn_server_allocation_count(s->w.server), 1);
+}
+
 /* Proves T-8489-11-01, T-7350-3-04 */
 static void classic_request__over_dtls_is_an_error(void **state)
 {
@@ -428,6 +464,8 @@ int main(void)
         STAGE_TEST(connection__that_closes_ends_its_allocation),
         STAGE_TEST(redirect__is_that_of_the_transport),
         STAGE_TEST(redirect__tells_the_domain_to_whom_it_concerns),
+        STAGE_TEST(longest_challenge__leaves_room_for_a_dtls_record),
+        STAGE_TEST(retransmission__over_dtls_repeats_the_success),
         STAGE_TEST(classic_request__over_dtls_is_an_error),
         STAGE_TEST(classic_others__get_no_answer),
         STAGE_TEST(classic_request__costs_a_challenge),
