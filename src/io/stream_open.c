@@ -146,8 +146,8 @@ static bool admit(struct stream_listener *listener, int fd, const struct net_add
     s->state = STREAM_OPEN;
     stream_socket_options(e, fd, remote->family);
     stats_add(&e->count.passive_open, 1);
-    if (read_addresses(s) < 0) { /* it has gone already */
-        stream_die(s, STREAM_CLOSE_RESET, ENOTCONN);
+    if (read_addresses(s) < 0) { /* reset before it was accepted: nobody has been told of it */
+        stream_close(s, true);
         return true;
     }
     stream_rearm(s);

@@ -23,9 +23,14 @@ void stream_splice(struct stream *a, struct stream *b, uint32_t idle_ms)
 {
     struct stream *both[] = {a, b};
 
+    a->twin = b;
+    b->twin = a;
+    if (a->state != STREAM_OPEN || b->state != STREAM_OPEN) { /* one has ended in this very turn */
+        stream_die(a, STREAM_CLOSE_RESET, ECONNRESET);
+        return;
+    }
     for (int i = 0; i < 2; i++) {
         struct stream *s = both[i];
-        s->twin = both[1 - i];
         s->paused = false;
         s->proven = true;
         s->partial = false;

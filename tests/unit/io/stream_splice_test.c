@@ -379,6 +379,23 @@ static void splice__ends_with_either_half(void **state)
     }
 }
 
+/* One that has ended in the same turn, and is not gone yet, takes the other with it. */
+static void splice__with_one_that_has_ended_ends_the_other(void **state)
+{
+    struct pair pair;
+    struct stage *stage = &pair.stage;
+
+    (void)state;
+    pair_join(&pair, NULL);
+    stream_close(pair.sa, false);
+    stream_splice(pair.sa, pair.sb, IDLE_MS);
+    STAGE_UNTIL(stage, stage->closed == 1);
+    assert_ptr_equal(stage->closed_seen[0], pair.sb);
+    assert_int_equal(stage->why, STREAM_CLOSE_RESET);
+    assert_int_equal(STAGE_COUNT(stage, established), 0);
+    pair_close(&pair);
+}
+
 /* Both closed by their owner: nobody is told. */
 static void splice__ends_with_both_halves(void **state)
 {
@@ -425,6 +442,7 @@ int main(void)
         cmocka_unit_test(splice__has_no_send_timeout),
         cmocka_unit_test(splice__ends_with_either_half),
         cmocka_unit_test(splice__ends_with_both_halves),
+        cmocka_unit_test(splice__with_one_that_has_ended_ends_the_other),
         cmocka_unit_test(splice__knows_no_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -353,8 +353,9 @@ static enum turn_verdict submit_classic(struct stage *s, uint8_t transport, uint
 
 static const uint8_t classic_id[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
 
-/* RFC 8489 section 6.1: what a path of unknown MTU carries, less a record's head, nonce, MAC and
- * padding under the suite that needs the most of them.  Proves T-8489-6.1-02 */
+/* What a path of unknown MTU carries, less a record's head, nonce, MAC and padding under the suite
+ * that needs the most of them.
+ * Proves T-8489-6.1-02 */
 static void longest_challenge__leaves_room_for_a_dtls_record(void **state)
 {
     enum { PATH = 576 - 28, RECORD_HEAD = 13, CBC_IV = 16, SHA384 = 48, CBC_PADDING = 16 };
