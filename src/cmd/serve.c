@@ -199,6 +199,11 @@ static void renew_certificates(struct serve *serve)
 {
     char why[WHY];
 
+    if (!conf_serves_secure(serve->conf)) {
+        log_event(LOG_NOTICE, "certificates.none",
+                  LOG_TEXT("why", "nobody is served with TLS or DTLS"), LOG_END);
+        return;
+    }
     if (relay_server_renew_certificates(serve->server, why, sizeof(why)) < 0) {
         log_event(LOG_ERROR, "certificates.refused", LOG_TEXT("why", why),
                   LOG_TEXT("effect", "those in use stay as they were"), LOG_END);

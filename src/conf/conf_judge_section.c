@@ -132,10 +132,17 @@ static void listener_judge(struct conf *conf, const struct conf_section *section
     const struct conf_place place = key_place(section, "proxy-protocol");
 
     listener_tls_judge(conf, section);
-    if (listener.proxy && (listener.takes[CONF_UDP].plain || listener.takes[CONF_UDP].secure)) {
+    if (!listener.proxy) {
+        return;
+    }
+    if (listener.takes[CONF_UDP].secure) {
         conf_say(conf, CONF_ERROR, &place,
-                 "the PROXY protocol is for TCP: write transport=tcp, and another [listener] for "
-                 "UDP");
+                 "over UDP the PROXY protocol carries plain clients only: write encryption=plain");
+    } else if (listener.takes[CONF_UDP].plain && conf->proxy_protocol_from.count == 0) {
+        /* The source of a datagram is anybody's word. */
+        conf_say(conf, CONF_ERROR, &place,
+                 "over UDP the PROXY protocol is believed from listed balancers only: write "
+                 "proxy-protocol-from=ADDRESS for each");
     }
 }
 

@@ -108,11 +108,21 @@ static struct source *source_new(struct conn_limit *l, const struct net_ip *net)
     return s;
 }
 
+/* How many there may be from `net`; 0: any number. */
+static uint32_t most_of(const struct conn_limit *l, const struct net_ip *net)
+{
+    static const struct net_ip nobody;
+
+    if (net_ip_equal(net, &nobody)) {
+        return 0;
+    }
+    return net_ip_is_v4(net) ? l->limits.per_ipv4 : l->limits.per_ipv6_net;
+}
+
 /* Count one more from `net`. */
 static enum conn_verdict source_take(struct conn_limit *l, const struct net_ip *net)
 {
-    const uint32_t most =
-        net_ip_is_v4(net) ? l->limits.per_ipv4 : l->limits.per_ipv6_net; /* 0: any number */
+    const uint32_t most = most_of(l, net);
     struct source *s = table_find(&l->sources, net);
 
     if (s != NULL && most != 0 && s->count >= most) {

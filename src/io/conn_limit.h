@@ -30,7 +30,8 @@ MUST_USE struct conn_limit *conn_limit_new(const struct conn_limits *limits, uin
 void conn_limit_free(struct conn_limit *limit);
 void conn_limit_set(struct conn_limit *limit, const struct conn_limits *limits);
 
-/* A connection from `source` begins / ends.  CONN_TOTAL_REACHED, too, without memory. */
+/* A connection from `source` begins / ends.  `::` is a source that is not known yet: it counts in
+ * the total only.  CONN_TOTAL_REACHED, too, without memory. */
 enum conn_verdict conn_limit_take(struct conn_limit *limit, const struct net_ip *source);
 void conn_limit_give(struct conn_limit *limit, const struct net_ip *source);
 

@@ -263,7 +263,7 @@ void stream_finish_why(struct stream *s, enum stream_close why)
     s->why = (uint8_t)why;
     s->finish_ms = s->engine->now_ms;
     s->readable = true; /* what has been kept from being read is thrown away */
-    stream_keep_free(s);
+    s->again = false;
     stream_rearm(s);
     stream_wake(s);
 }

@@ -179,7 +179,7 @@ struct stream_listener {
     const struct stream_handler *handler;
     const void *owner; /* the listener's owner's: stream_listener_of() of what it accepts */
     int fd;
-    bool readable;
+    bool balanced; /* a balancer's: whose connection it is comes with stream_set_addresses() */
 };
 
 /* Open a listening socket.  `share`: SO_REUSEPORT.  0 with `*out_fd`; negative errno. */

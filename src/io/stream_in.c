@@ -274,6 +274,9 @@ static void read_tls(struct stream *s)
 
 void stream_in(struct stream *s)
 {
+    if (s->state == STREAM_FINISHING) { /* not before: its handler may have been at work on it */
+        stream_keep_free(s);
+    }
     if (s->again && !s->paused && s->state == STREAM_OPEN &&
         (s->tls == NULL || s->tls->established)) {
         s->again = false;

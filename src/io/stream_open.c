@@ -24,7 +24,6 @@ void stream_socket_options(const struct streams *e, int fd, uint8_t family)
     const struct stream_limits *l = &e->limits;
 
     set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)l->send_timeout_ms);
     if (l->keepalive_idle_s > 0) {
         set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
         set(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)l->keepalive_idle_s);
@@ -35,6 +34,12 @@ void stream_socket_options(const struct streams *e, int fd, uint8_t family)
         set(fd, family == NET_V4 ? IPPROTO_IP : IPPROTO_IPV6,
             family == NET_V4 ? IP_TOS : IPV6_TCLASS, l->tos);
     }
+}
+
+/* Not before it is up: the kernel would end a connect by it, before RFC 6062's 30 seconds. */
+static void set_send_timeout(const struct streams *e, int fd)
+{
+    set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)e->limits.send_timeout_ms);
 }
 
 /* A non-blocking socket bound to `local`; negative errno. */
@@ -128,23 +133,26 @@ static int read_addresses(struct stream *s)
 /* A connection that this engine may have.  False: refused, the descriptor is the caller's. */
 static bool admit(struct stream_listener *listener, int fd, const struct net_addr *remote)
 {
+    static const struct net_ip unknown;
     struct streams *e = listener->streams;
+    const struct net_ip *source = listener->balanced ? &unknown : &remote->ip;
 
-    if (e->shared != NULL && conn_limit_take(e->shared, &remote->ip) != CONN_ADMITTED) {
+    if (e->shared != NULL && conn_limit_take(e->shared, source) != CONN_ADMITTED) {
         return false;
     }
     struct stream *s = stream_new(e, fd, listener->handler);
     if (s == NULL) {
         if (e->shared != NULL) {
-            conn_limit_give(e->shared, &remote->ip);
+            conn_limit_give(e->shared, source);
         }
         return false;
     }
     s->limited = e->shared != NULL;
-    s->source = remote->ip;
+    s->source = *source;
     s->listener = listener;
     s->state = STREAM_OPEN;
     stream_socket_options(e, fd, remote->family);
+    set_send_timeout(e, fd);
     stats_add(&e->count.passive_open, 1);
     if (read_addresses(s) < 0) { /* reset before it was accepted: nobody has been told of it */
         stream_close(s, true);
@@ -262,6 +270,7 @@ void stream_connected(struct stream *s)
     s->born_ms = e->now_ms;
     s->last_ms = e->now_ms;
     stats_add(&e->count.connect_success, 1);
+    set_send_timeout(e, s->fd);
     len = sizeof(ss);
     if (getsockname(s->fd, (struct sockaddr *)&ss, &len) == 0) {
         if (net_addr_from_sockaddr(&ss, &s->local) < 0) {

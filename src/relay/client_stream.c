@@ -261,7 +261,7 @@ static size_t read_messages(struct worker *w, struct stream *s, uint8_t *data, s
         if (err == -EAGAIN) {
             break;
         }
-        if (err < 0) {
+        if (err < 0 || message > UDP_PKT_CAP) { /* no STUN message of use is so long */
             stream_fail(s);
             break;
         }
@@ -335,7 +335,8 @@ static bool on_idle(void *arg, struct stream *s)
     return !turn_server_has_allocation(w->core, &tuple);
 }
 
-/* Clients come and go; what they, or somebody between, did wrong is worth a line with its source. */
+/* Clients come and go; what they, or somebody between, did wrong is worth a line with its source.
+ */
 static enum log_level close_level(enum stream_close why)
 {
     return why == STREAM_CLOSE_EOF || why == STREAM_CLOSE_LOCAL || why == STREAM_CLOSE_RESET ||

@@ -24,6 +24,7 @@
 enum {
     DEFAULT_ALLOCATIONS = 200000,
     WORKER_FDS = 16,
+    CONNECTIONS_MAX = 1 << 20,
     CONNECTIONS_SHARE = 2, /* one worker may have all clients' connections, and as many of peers */
 };
 
@@ -89,14 +90,13 @@ static int open_certificates(struct relay_server *s, char *why, size_t cap)
     return server_make_certificates(s, s->conf, &s->tls, why, cap);
 }
 
-/* Connections of clients: what is asked for, but half of the descriptors at most. */
-static uint32_t count_connections(const struct conf *conf)
+/* Most connections of clients that there can ever be: half of the descriptors. */
+static uint32_t connection_room(void)
 {
     struct rlimit limit;
-    const uint64_t asked = conf->max_connections;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur / 2 >= asked) {
-        return (uint32_t)asked;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur / 2 >= CONNECTIONS_MAX) {
+        return CONNECTIONS_MAX;
     }
     return (uint32_t)(limit.rlim_cur / 2);
 }
@@ -117,7 +117,7 @@ static struct conn_limit *make_conn_limit(const struct relay_server *s)
     }
     crypto_random_fill(random, (uint8_t *)&key, sizeof(key));
     crypto_random_free(random);
-    return conn_limit_new(&limits, s->max_connections, key);
+    return conn_limit_new(&limits, s->connection_room, key);
 }
 
 static int open_parts(struct relay_server *s, char *why, size_t cap)
@@ -163,7 +163,9 @@ int relay_server_open(struct conf *conf, struct file_keeper *keeper, struct rela
     s->watch_fd = -1;
     s->worker_count = count_workers(conf);
     s->max_allocations = conf->max_allocations > 0 ? conf->max_allocations : DEFAULT_ALLOCATIONS;
-    s->max_connections = count_connections(conf);
+    s->connection_room = connection_room();
+    s->max_connections =
+        conf->max_connections < s->connection_room ? conf->max_connections : s->connection_room;
     (void)pthread_mutex_init(&s->quota_lock, NULL);
     const int err = open_parts(s, why, cap);
     if (err < 0) {
@@ -248,7 +250,7 @@ int relay_server_run(struct relay_server *s, char *why, size_t cap)
         .workers = s->workers,
         .worker_count = s->worker_count,
         .max_allocations = s->max_allocations,
-        .max_connections = CONNECTIONS_SHARE * s->max_connections,
+        .max_connections = CONNECTIONS_SHARE * s->connection_room,
     };
     server_apply_limits(s, s->conf, s->settings);
     err = start_workers(s);

@@ -51,8 +51,8 @@ void server_apply_limits(struct relay_server *s, const struct conf *conf,
 {
     struct conn_limits conns = settings->conns;
 
-    if (conns.total > s->max_connections) {
-        conns.total = s->max_connections;
+    if (conns.total > s->connection_room) {
+        conns.total = s->connection_room;
     }
     conn_limit_set(s->conns, &conns);
     (void)pthread_mutex_lock(&s->quota_lock);

@@ -57,7 +57,8 @@ struct relay_server {
     struct relay_stream_stats told; /* and what was told then */
     uint32_t worker_count;
     uint32_t max_allocations;
-    uint32_t max_connections; /* of clients: as many as there are descriptors for */
+    uint32_t connection_room; /* of clients: as many as there can ever be descriptors for */
+    uint32_t max_connections; /* and as many as were planned for at start */
     int watch_fd;
     bool draining;
     struct auth_abilities made_for;  /* what the settings that were made last offer */

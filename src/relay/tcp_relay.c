@@ -104,14 +104,13 @@ int tcp_relay_connect(struct worker *w, void *port, const struct net_addr *peer,
                       struct turn_conn *conn, void **out)
 {
     const struct tcp_relay *relay = port;
-    const uint64_t scope = (uint64_t)(uintptr_t)relay;
     struct net_addr to = *peer;
     struct stream *s;
 
     if (w->external->count > 0) {
         external_to_private(w->external, &to);
     }
-    if (holdoff_check(w->holdoff, scope, &to, w->now_ms) != HOLDOFF_NONE) {
+    if (holdoff_check(w->holdoff, relay->scope, &to, w->now_ms) != HOLDOFF_NONE) {
         stats_add(&w->count.held_off, 1);
         return -EHOSTUNREACH;
     }
@@ -124,7 +123,7 @@ int tcp_relay_connect(struct worker *w, void *port, const struct net_addr *peer,
     struct peer_stream *mine = stream_owner(s);
     mine->conn = conn;
     mine->connecting = true;
-    mine->scope = scope;
+    mine->scope = relay->scope;
     mine->user = turn_conn_user_hash(w->core, conn);
     *out = s;
     return 0;
@@ -134,7 +133,9 @@ void tcp_relay_disconnect(struct worker *w, struct stream *s)
 {
     struct peer_stream *peer = stream_owner(s);
 
-    (void)w;
+    if (peer->conn != NULL) { /* what it has carried is told when the allocation ends */
+        turn_server_conn_traffic(w->core, peer->conn, stream_spliced_to(s), stream_spliced_from(s));
+    }
     peer->conn = NULL;
     stream_close(s, false);
 }
@@ -156,6 +157,7 @@ int tcp_relay_open(struct worker *w, const struct turn_relay_want *want,
         return err;
     }
     relay->relay = want->relay;
+    relay->scope = ++w->tcp_relay_scopes;
     relay->port.role = WORKER_TCP_RELAY;
     list_init(&relay->port.ready);
     relay->listener.handler = &accepted_handler;

@@ -189,6 +189,7 @@ int worker_listen_stream(struct worker *w, int fd, const struct listener_spec *s
     listener->port.fd = -1;
     listener->stream.handler = &client_stream_handler;
     listener->stream.owner = spec;
+    listener->stream.balanced = spec->proxy;
     listener->stream.fd = fd;
     const int err = stream_listen(w->streams, &listener->stream);
     if (err < 0) {

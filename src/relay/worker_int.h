@@ -43,6 +43,7 @@ struct relay_sock {
 struct tcp_relay {
     struct udp_port port; /* the first member, as above: address and role; no socket */
     struct turn_relay *relay;
+    uint64_t scope; /* what is held off for it, and not for the next one at its place in memory */
     struct stream_listener listener;
 };
 
@@ -122,6 +123,7 @@ struct worker {
     struct holdoff *holdoff;
     struct list waiting; /* client_stream.waiting: until a key is there */
     struct slab *tcp_relays;
+    uint64_t tcp_relay_scopes; /* that were given out */
     struct stream *bind_peer; /* ConnectionBind has succeeded: what the client is to be joined to */
     bool streams_more;        /* of them more is ready than one turn serves */
     bool dtls_more;

@@ -165,7 +165,9 @@ static void proxy__is_told_whom_to_believe(void **state)
     expect(USER "tcp-proxy-port=3478\n", CONF_ERROR, "a port of its own: 3478 is listening-port");
     expect(USER "tcp-proxy-port=5349\n", CONF_ERROR, "5349 is tls-listening-port");
     expect(USER "[listener]\naddress=192.0.2.1:81\nproxy-protocol\ntransport=udp,tcp\n", CONF_ERROR,
-           "the PROXY protocol is for TCP");
+           "over UDP the PROXY protocol is believed from listed balancers only");
+    expect_good("proxy-protocol-from=192.0.2.9\n" USER
+                "[listener]\naddress=192.0.2.1:81\nproxy-protocol\ntransport=udp\n");
     expect_good(USER "tcp-proxy-port=81\nproxy-protocol-from=192.0.2.0/24\n"
                      "proxy-protocol-from=2001:db8::1\n");
 }

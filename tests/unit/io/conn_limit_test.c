@@ -78,6 +78,28 @@ static void source__is_one_ipv4_address(void **state)
     conn_limit_free(l);
 }
 
+/* A balancer's connections come from one address, and are not one client's. */
+static void source__may_be_unknown_yet(void **state)
+{
+    const struct net_ip unknown = ip_of("::");
+    const struct net_ip client = ip_of("192.0.2.1");
+    struct conn_limit *l = make(10, 0, 1, 1);
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(conn_limit_take(l, &unknown), CONN_ADMITTED);
+    }
+    assert_int_equal(conn_limit_move(l, &unknown, &client), CONN_ADMITTED);
+    assert_int_equal(conn_limit_move(l, &unknown, &client), CONN_SOURCE_REACHED);
+    assert_int_equal(conn_limit_count(l), 4);
+    conn_limit_give(l, &client);
+    for (int i = 0; i < 3; i++) {
+        conn_limit_give(l, &unknown);
+    }
+    assert_int_equal(conn_limit_count(l), 0);
+    conn_limit_free(l);
+}
+
 static void source__is_one_ipv6_net(void **state)
 {
     struct conn_limit *l = make(100, 0, 100, 2);
@@ -330,6 +352,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(total__is_the_most),
         cmocka_unit_test(source__is_one_ipv4_address),
+        cmocka_unit_test(source__may_be_unknown_yet),
         cmocka_unit_test(source__is_one_ipv6_net),
         cmocka_unit_test(tls__is_counted_apart),
         cmocka_unit_test(set__holds_for_the_next),
