@@ -254,10 +254,16 @@ static int on_status(SSL *ssl, void *arg)
     return SSL_TLSEXT_ERR_OK;
 }
 
+enum { TICKET_RENEW = 2 };
+
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
                      EVP_MAC_CTX *mac, int seal)
 {
-    return tls_tickets_key(host_of(ssl)->names->tickets, name, iv, cipher, mac, seal != 0);
+    const int found =
+        tls_tickets_key(host_of(ssl)->names->tickets, name, iv, cipher, mac, seal != 0);
+
+    /* In TLS 1.3 a ticket is good for one resumption: whoever comes with one gets the next. */
+    return seal == 0 && found == 1 && SSL_version(ssl) == TLS1_3_VERSION ? TICKET_RENEW : found;
 }
 
 static bool tickets_set(SSL_CTX *context, const struct tls_host *host)

@@ -25,7 +25,7 @@ static void fail(const char *what)
     exit(1);
 }
 
-static void enter(const char *netns)
+void frame_enter(const char *netns)
 {
     char path[128];
 
@@ -57,7 +57,7 @@ void end_open(struct end *end, const char *netns, const char *dev, const char *p
     struct ifreq ifr = {.ifr_name = ""};
 
     memset(end, 0, sizeof(*end));
-    enter(netns);
+    frame_enter(netns);
     end->fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, htons(ETH_P_IP));
     if (end->fd < 0) {
         fail("packet socket");

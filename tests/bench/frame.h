@@ -2,7 +2,7 @@
 /* Raw Ethernet ends for the load generator: it plays any number of clients and peers through two
  * packet sockets, so that it costs far less than the server it measures.
  *
- * Owner   load.c.  Thread  one. */
+ * Owner   a load generator.  Thread  one. */
 #pragma once
 
 #include <stdbool.h>
@@ -38,7 +38,11 @@ struct datagram {
     size_t n;
 };
 
-/* Open `end` on interface `dev` of namespace `netns` (a name of `ip netns`); frames go to the
+/* Sockets that this thread opens from now on are of namespace `netns` (a name of `ip netns`). Exits
+ * with a message when that fails. */
+void frame_enter(const char *netns);
+
+/* Open `end` on interface `dev` of namespace `netns`, which is entered; frames go to the
  * Ethernet address `peer_mac` ("02:00:00:00:00:01").  Exits with a message when that fails. */
 void end_open(struct end *end, const char *netns, const char *dev, const char *peer_mac);
 

@@ -8,17 +8,16 @@
  * flood   Binding and Allocate requests without credentials from many sources
  *
  * Prints one line of JSON.  Bounded in time and count. */
-#include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/bytes.h"
 #include "crypto/longterm.h"
 #include "frame.h"
+#include "meter.h"
 #include "wire/channel_data.h"
 #include "wire/stun_addr.h"
 #include "wire/stun_code.h"
@@ -30,7 +29,6 @@ enum {
     CLIENT_PORTS = 50000,
     FIRST_PEER_PORT = 20000,
     CHANNEL = 0x4000,
-    MAX_PIDS = 16,
 };
 
 enum phase { CHALLENGE, ALLOCATE, BIND, READY, DELETE };
@@ -62,7 +60,7 @@ struct load {
     uint32_t seconds;
     uint32_t outstanding;
     uint64_t count; /* flood: requests */
-    int pids[MAX_PIDS];
+    int pids[METER_PIDS];
     int pid_count;
     struct load_client *c;
     uint32_t ready;
@@ -76,49 +74,6 @@ struct load {
     uint64_t bindings; /* answered ones */
     bool running;
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
-}
-
-static uint64_t now_ms(void)
-{
-    return now_ns() / 1000000U;
-}
-
-/* Nanoseconds on a CPU of all tasks of the measured processes: exact, softirq work in their context
- * included. */
-static uint64_t cpu_ns(const struct load *l)
-{
-    uint64_t sum = 0;
-
-    for (int i = 0; i < l->pid_count; i++) {
-        char path[300];
-        (void)snprintf(path, sizeof(path), "/proc/%d/task", l->pids[i]);
-        DIR *dir = opendir(path);
-        const struct dirent *entry;
-        while (dir != NULL && (entry = readdir(dir)) != NULL) {
-            unsigned long long ns = 0;
-            (void)snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", l->pids[i],
-                           entry->d_name);
-            FILE *f = fopen(path, "r");
-            if (f != NULL) {
-                if (fscanf(f, "%llu", &ns) == 1) {
-                    sum += ns;
-                }
-                (void)fclose(f);
-            }
-        }
-        if (dir != NULL) {
-            (void)closedir(dir);
-        }
-    }
-    return sum;
-}
 
 /* --- requests -----------------------------------------------------------------------------------
  */
@@ -193,7 +148,7 @@ static void request(struct load *l, uint32_t i)
     if (c->phase != CHALLENGE) {
         sign(l, &out, c);
     }
-    c->sent_ms = now_ms();
+    c->sent_ms = meter_now_ms();
     end_send(&l->client_end, client_at(l, i), l->server, buf, (size_t)stun_out_end(&out));
 }
 
@@ -343,16 +298,16 @@ static void die(const char *what)
 /* Bring every client to READY, `outstanding` at a time, with retransmissions. */
 static void allocate_all(struct load *l)
 {
-    const uint64_t deadline = now_ms() + 60000;
+    const uint64_t deadline = meter_now_ms() + 60000;
     uint32_t started = 0;
-    uint64_t checked_ms = now_ms();
+    uint64_t checked_ms = meter_now_ms();
 
     while (l->ready < l->clients) {
         while (started < l->clients && started - l->ready < l->outstanding) {
             request(l, started++);
         }
         (void)turn_once(l);
-        const uint64_t now = now_ms();
+        const uint64_t now = meter_now_ms();
         if (now > deadline) {
             (void)fprintf(stderr, "load: %u of %u clients ready\n", l->ready, l->clients);
             die("the server did not serve all clients in 60 s");
@@ -373,24 +328,24 @@ static void run_relay(struct load *l)
 {
     allocate_all(l);
     l->running = true;
-    const uint64_t warm_ns = now_ns() + 500000000U;
+    const uint64_t warm_ns = meter_now_ns() + 500000000U;
     uint64_t start_ns = 0;
     uint64_t end_ns = UINT64_MAX;
     uint64_t cpu = 0;
     uint64_t up = 0;
     uint64_t down = 0;
-    uint64_t quiet_ns = now_ns();
+    uint64_t quiet_ns = meter_now_ns();
     uint64_t refills = 0;
     uint64_t paced = 0;
 
     for (uint32_t i = 0; i < l->window && l->rate == 0; i++) {
         send_one(l);
     }
-    for (uint64_t now = now_ns(); now < end_ns; now = now_ns()) {
+    for (uint64_t now = meter_now_ns(); now < end_ns; now = meter_now_ns()) {
         if (start_ns == 0 && now >= warm_ns) {
             start_ns = now;
             end_ns = now + (uint64_t)l->seconds * 1000000000U;
-            cpu = cpu_ns(l);
+            cpu = meter_cpu_ns(l->pids, l->pid_count);
             up = l->up;
             down = l->down;
         }
@@ -412,8 +367,8 @@ static void run_relay(struct load *l)
         }
     }
     const uint64_t packets = l->up - up + l->down - down;
-    const double seconds = (double)(now_ns() - start_ns) / 1e9;
-    const double cpu_s = (double)(cpu_ns(l) - cpu) / 1e9;
+    const double seconds = (double)(meter_now_ns() - start_ns) / 1e9;
+    const double cpu_s = (double)(meter_cpu_ns(l->pids, l->pid_count) - cpu) / 1e9;
     (void)printf("{\"packets\": %llu, \"pps\": %.0f, \"cpu_us\": %.4f, \"cpu_share\": %.3f, "
                  "\"up\": %llu, \"down\": %llu, \"refills\": %llu}\n",
                  (unsigned long long)packets, (double)packets / seconds,
@@ -427,18 +382,18 @@ static void run_alloc(struct load *l)
     for (uint32_t i = 0; i < l->clients; i++) {
         request(l, i);
     }
-    const uint64_t warm_ms = now_ms() + 500;
+    const uint64_t warm_ms = meter_now_ms() + 500;
     uint64_t end_ms = UINT64_MAX;
     uint64_t cpu = 0;
     uint64_t cycles = 0;
     uint64_t start_ns = 0;
     uint64_t checked_ms = 0;
 
-    for (uint64_t now = now_ms(); now < end_ms; now = now_ms()) {
+    for (uint64_t now = meter_now_ms(); now < end_ms; now = meter_now_ms()) {
         if (start_ns == 0 && now >= warm_ms) {
-            start_ns = now_ns();
+            start_ns = meter_now_ns();
             end_ms = now + l->seconds * 1000U;
-            cpu = cpu_ns(l);
+            cpu = meter_cpu_ns(l->pids, l->pid_count);
             cycles = l->cycles;
         }
         (void)turn_once(l);
@@ -452,8 +407,8 @@ static void run_alloc(struct load *l)
         }
     }
     const uint64_t done = l->cycles - cycles;
-    const double seconds = (double)(now_ns() - start_ns) / 1e9;
-    const double cpu_s = (double)(cpu_ns(l) - cpu) / 1e9;
+    const double seconds = (double)(meter_now_ns() - start_ns) / 1e9;
+    const double cpu_s = (double)(meter_cpu_ns(l->pids, l->pid_count) - cpu) / 1e9;
     (void)printf("{\"cycles\": %llu, \"per_s\": %.0f, \"cpu_us\": %.3f, \"per_cpu_s\": %.0f, "
                  "\"refused\": %llu}\n",
                  (unsigned long long)done, (double)done / seconds, cpu_s * 1e6 / (double)done,
@@ -476,11 +431,11 @@ static void run_idle(struct load *l)
  * would prove nothing.  What is lost all the same is given up after a while. */
 static void await_answers(struct load *l, uint64_t sent)
 {
-    const uint64_t start_ms = now_ms();
+    const uint64_t start_ms = meter_now_ms();
 
     while (sent - l->bindings > l->window) {
         (void)turn_once(l);
-        if (now_ms() - start_ms > RETRY_MS) {
+        if (meter_now_ms() - start_ms > RETRY_MS) {
             l->bindings = sent;
         }
     }
@@ -492,7 +447,7 @@ static void run_flood(struct load *l)
     uint8_t buf[64];
     uint8_t tid[STUN_TID];
     struct stun_out out;
-    const uint64_t start_ns = now_ns();
+    const uint64_t start_ns = meter_now_ns();
 
     for (uint64_t i = 0; i < l->count; i++) {
         const struct endpoint from = {0x0a400000U + (uint32_t)(i * 40503U & 0xffff),
@@ -507,12 +462,12 @@ static void run_flood(struct load *l)
         await_answers(l, i / 2);
     }
     end_flush(&l->client_end);
-    for (uint64_t until = now_ms() + 300; now_ms() < until;) {
+    for (uint64_t until = meter_now_ms() + 300; meter_now_ms() < until;) {
         (void)turn_once(l);
     }
     (void)printf("{\"sent\": %llu, \"answered\": %llu, \"seconds\": %.1f}\n",
                  (unsigned long long)l->client_end.sent, (unsigned long long)l->answered,
-                 (double)(now_ns() - start_ns) / 1e9);
+                 (double)(meter_now_ns() - start_ns) / 1e9);
 }
 
 static uint32_t parse_ip(const char *text)
@@ -611,7 +566,7 @@ int main(int argc, char **argv)
             l.count = strtoull(optarg, NULL, 10);
             break;
         case 'p':
-            if (l.pid_count < MAX_PIDS) {
+            if (l.pid_count < METER_PIDS) {
                 l.pids[l.pid_count++] = (int)strtol(optarg, NULL, 10);
             }
             break;

@@ -4,8 +4,12 @@
 Frames enter and leave the outer namespaces through packet sockets, so these have no IP at all.  The
 server's two interfaces have threaded NAPI, whose kernel threads are pinned to the server's CPU and
 counted as its cost.
+
+With `hosts` the outer namespaces have addresses, for clients and peers on TCP.  What comes to them is
+steered to the generator's CPU (RPS): receiving must not be done, and counted, where the server sends.
 """
 import contextlib
+import ipaddress
 import json
 import pathlib
 import subprocess
@@ -14,6 +18,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CLIENT_IP, SERVER_CLIENT_SIDE = "10.1.0.2", "10.1.0.1"
 PEER_IP, SERVER_PEER_SIDE = "10.2.0.2", "10.2.0.1"
+GHOST_IP = "10.2.0.3"  # of peers in a packet socket, where the peer namespace has an address of its own
+CLIENT_IPS = 16  # with `hosts`: CLIENT_IP and those behind it
 MAC = {"c0": "02:00:00:00:01:01", "s0": "02:00:00:00:01:02", "p0": "02:00:00:00:02:01", "s1": "02:00:00:00:02:02"}
 CONFIG = """listening-port=3478
 listening-ip={client_side}
@@ -25,9 +31,7 @@ relay-threads={threads}
 min-port=1024
 max-port=65535
 no-cli
-no-tcp
-no-tls
-no-dtls
+{listeners}
 no-stdout-log
 log-file=/dev/null
 simple-log
@@ -36,16 +40,49 @@ pidfile={directory}/{name}.pid
 """
 
 
+# What `ethtool -K DEV gro on` or `tso off` does: one feature of an interface, by SIOCETHTOOL.
+SET_FEATURE = """import array, fcntl, socket, struct, sys
+value = array.array("I", [int(sys.argv[2]), int(sys.argv[3])])
+request = struct.pack("16sP16x", sys.argv[1].encode(), value.buffer_info()[0])
+fcntl.ioctl(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), 0x8946, request)
+"""
+ETHTOOL_STSO, ETHTOOL_SGRO = 0x1f, 0x2c
+LOAD_CPU = 1
+LOAD_S = 180  # no generator takes longer
+ONLY_UDP = "no-tcp\nno-tls\nno-dtls"
+
+
 def run(*command, **kwargs):
     return subprocess.run(command, check=True, capture_output=True, text=True, **kwargs)
 
 
+def run_load(command):
+    """A generator's answer; what it has to complain about goes where our own complaints go."""
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=LOAD_S).stdout)
+
+
+def make_certificate(directory):
+    """A server's key (ECDSA, P-256) and certificate: key.pem and cert.pem, for a server that gives up root."""
+    key = pathlib.Path(directory) / "key.pem"
+    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+        "-keyout", str(key), "-out", str(pathlib.Path(directory) / "cert.pem"), "-days", "30", "-subj", "/CN=localhost")
+    key.chmod(0o644)
+
+
+def stream_listeners(directory):
+    """Configuration of a server that serves TCP and TLS clients, too."""
+    return f"no-dtls\ntls-listening-port=5349\ncert={directory}/cert.pem\npkey={directory}/key.pem"
+
+
 class Stand:
-    def __init__(self, name="sterna-bench"):
+    def __init__(self, name="sterna-bench", hosts=False):
+        self.hosts = hosts
+        self.strange_threads = set()  # of another stand's interfaces
         self.ns = {side: f"{name}-{side}" for side in ("client", "server", "peer")}
 
     def __enter__(self):
         self.close()
+        self.strange_threads = set(self.napi_threads())
         for ns in self.ns.values():
             run("ip", "netns", "add", ns)
             run("ip", "-n", ns, "link", "set", "lo", "up")
@@ -60,11 +97,28 @@ class Stand:
                                      ("s1", SERVER_PEER_SIDE, PEER_IP, MAC["p0"])):
             run("ip", "-n", server, "addr", "add", f"{own}/24", "dev", dev)
             run("ip", "-n", server, "neigh", "add", other, "lladdr", mac, "dev", dev, "nud", "permanent")
-            with contextlib.suppress(subprocess.CalledProcessError):
-                self.inside(server, "ethtool", "-K", dev, "gro", "on")
-            self.inside(server, "sh", "-c", f"echo 1 > /sys/class/net/{dev}/threaded || true")
+            self._poll_in_threads(dev, *(("c0", "client") if dev == "s0" else ("p0", "peer")))
         run("ip", "-n", server, "route", "add", "10.64.0.0/16", "via", CLIENT_IP)
+        if self.hosts:
+            self._add_hosts()
         return self
+
+    def _add_hosts(self):
+        server = self.ns["server"]
+        run("ip", "-n", server, "neigh", "add", GHOST_IP, "lladdr", MAC["p0"], "dev", "s1", "nud", "permanent")
+        first = ipaddress.IPv4Address(CLIENT_IP)
+        for dev, side, gateway, mac, own in (
+                ("c0", "client", SERVER_CLIENT_SIDE, MAC["s0"], [str(first + i) for i in range(CLIENT_IPS)]),
+                ("p0", "peer", SERVER_PEER_SIDE, MAC["s1"], [PEER_IP])):
+            ns = self.ns[side]
+            for address in own:
+                run("ip", "-n", ns, "addr", "add", f"{address}/24", "dev", dev)
+                run("ip", "-n", server, "neigh", "replace", address, "lladdr", MAC[dev],
+                    "dev", "s0" if side == "client" else "s1", "nud", "permanent")
+            run("ip", "-n", ns, "neigh", "add", gateway, "lladdr", mac, "dev", dev, "nud", "permanent")
+            self.inside(ns, "sh", "-c", f"echo {1 << LOAD_CPU:x} > /sys/class/net/{dev}/queues/rx-0/rps_cpus")
+            # Connections by the ten thousand leave as many ports in TIME-WAIT.
+            self.inside(ns, "sysctl", "-qw", "net.ipv4.ip_local_port_range=1024 65535", "net.ipv4.tcp_tw_reuse=1")
 
     def __exit__(self, *_):
         self.close()
@@ -73,12 +127,26 @@ class Stand:
         for ns in self.ns.values():
             subprocess.run(["ip", "netns", "del", ns], capture_output=True, check=False)
 
+    def _set_feature(self, ns, dev, feature, on):
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self.inside(ns, "/usr/bin/python3", "-c", SET_FEATURE, dev, str(feature), str(int(on)))
+
+    def _poll_in_threads(self, dev, other, other_side):
+        """Threaded NAPI; napi_threads() tells whether the kernel has it.
+
+        A veth interface has NAPI with GRO only, and uses it only for what comes from a sender without
+        TSO: it gets packets, as from a wire.
+        """
+        self._set_feature(self.ns["server"], dev, ETHTOOL_SGRO, True)
+        self._set_feature(self.ns[other_side], other, ETHTOOL_STSO, False)
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self.inside(self.ns["server"], "sh", "-c", f"echo 1 > /sys/class/net/{dev}/threaded")
+
     @staticmethod
     def inside(ns, *command, **kwargs):
         return run("ip", "netns", "exec", ns, *command, **kwargs)
 
-    @staticmethod
-    def napi_threads():
+    def napi_threads(self):
         """Kernel threads that poll the server's interfaces."""
         found = []
         for entry in pathlib.Path("/proc").iterdir():
@@ -87,24 +155,25 @@ class Stand:
                     name = (entry / "comm").read_text().strip()
                     if name.startswith(("napi/s0", "napi/s1")):
                         found.append(int(entry.name))
-        return found
+        return [pid for pid in found if pid not in self.strange_threads]
 
     @contextlib.contextmanager
-    def server(self, kind, directory, binary=None, cpu=0, threads=1, extra=""):
+    def server(self, kind, directory, binary=None, cpu=0, threads=1, extra="", listeners=ONLY_UDP):
         """A fresh server, pinned to one CPU together with its interfaces' threads; yields its pid."""
         config = pathlib.Path(directory) / f"{kind}.conf"
         config.write_text(CONFIG.format(client_side=SERVER_CLIENT_SIDE, peer_side=SERVER_PEER_SIDE, threads=threads,
-                                        directory=directory, name=kind, extra=extra))
+                                        directory=directory, name=kind, extra=extra, listeners=listeners))
         command = [binary, "serve", "-c", str(config)] if kind != "coturn" else ["turnserver", "-c", str(config)]
         log = open(pathlib.Path(directory) / f"{kind}.log", "wb")
         pin = ["taskset", "-c", str(cpu)] if cpu is not None else []
         process = subprocess.Popen(["ip", "netns", "exec", self.ns["server"], *pin, *command],
                                    stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
         try:
-            self._wait(process)
+            self._wait(process, () if listeners == ONLY_UDP else (3478, 5349))
             if cpu is not None:
                 for pid in self.napi_threads():
                     subprocess.run(["taskset", "-pc", str(cpu), str(pid)], capture_output=True, check=False)
+                    subprocess.run(["renice", "-n", "-20", "-p", str(pid)], capture_output=True, check=False)
             yield process.pid
         finally:
             process.terminate()
@@ -115,9 +184,11 @@ class Stand:
                 process.wait()
             log.close()
 
-    def _wait(self, process):
+    def _wait(self, process, stream_ports):
         deadline = time.monotonic() + 20
-        probe = ("import socket,sys;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);s.settimeout(.3);"
+        probe = ("import socket,sys;"
+                 f"[socket.create_connection(('{SERVER_CLIENT_SIDE}',p),.3).close() for p in {stream_ports}];"
+                 "s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);s.settimeout(.3);"
                  f"s.sendto(bytes.fromhex('000100002112a442'+'00'*12),('{SERVER_CLIENT_SIDE}',3478));"
                  "sys.exit(0 if s.recv(99)[0]==1 else 1)")
         while subprocess.run(["ip", "netns", "exec", self.ns["server"], "/usr/bin/python3", "-c", probe],
@@ -126,7 +197,7 @@ class Stand:
                 raise RuntimeError("the server did not come up")
             time.sleep(0.1)
 
-    def load_command(self, program, mode, pids, cpu=1, **options):
+    def load_command(self, program, mode, pids, cpu=LOAD_CPU, **options):
         command = ["taskset", "-c", str(cpu)] if cpu is not None else []
         command += [program, mode, "--server", SERVER_CLIENT_SIDE,
                     "--client-end", f"{self.ns['client']},c0,{MAC['s0']},{CLIENT_IP}",
@@ -137,9 +208,23 @@ class Stand:
             command += [f"--{name.replace('_', '-')}", str(value)]
         return command
 
+    def stream_load_command(self, program, mode, pids, cpu=LOAD_CPU, **options):
+        """Options that are True have no value."""
+        command = ["taskset", "-c", str(cpu), program, mode, "--server", SERVER_CLIENT_SIDE,
+                   "--client-end", f"{self.ns['client']},{CLIENT_IP},{CLIENT_IPS}",
+                   "--peer-end", f"{self.ns['peer']},{PEER_IP},p0,{MAC['s1']},{GHOST_IP}"]
+        for pid in pids:
+            command += ["--pid", str(pid)]
+        for name, value in options.items():
+            command += [f"--{name}"] + ([] if value is True else [str(value)])
+        return command
+
     def load(self, program, mode, pids, **options):
         """Run the generator to its end; returns what it measured."""
-        return json.loads(run(*self.load_command(program, mode, pids, **options)).stdout)
+        return run_load(self.load_command(program, mode, pids, **options))
+
+    def stream_load(self, program, mode, pids, **options):
+        return run_load(self.stream_load_command(program, mode, pids, **options))
 
 
 def resident_kib(pid):

@@ -209,6 +209,39 @@ static void session__is_resumed_after_a_reload(void **state)
     tls_tickets_free(tickets);
 }
 
+/* A ticket of TLS 1.3 is used once: each resumption leaves the next one, however often. */
+static void session__leads_to_the_next(void **state)
+{
+    const struct tls_section section = {.certificate = leaf_file};
+    struct tls_tickets *tickets = tls_tickets_new(3600);
+    struct tls_set *set = call_set(&section, 1, tickets);
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(ways); i++) {
+        SSL_SESSION *session = session_from(set, i, NULL, NULL, NULL);
+        if (SSL_SESSION_get_protocol_version(session) == TLS1_3_VERSION) {
+            for (int n = 0; n < 3; n++) {
+                struct call call = {.to = tls_set_context(set, ways[i].kind, NULL),
+                                    .kind = ways[i].kind,
+                                    .max = ways[i].version,
+                                    .resume = session};
+                assert_true(call_make(&call));
+                assert_true(call_talks(&call));
+                assert_true(SSL_session_reused(call.client));
+                SSL_SESSION *next = call.session;
+                call.session = NULL;
+                call_end(&call);
+                SSL_SESSION_free(session);
+                session = next;
+                assert_non_null(session);
+            }
+        }
+        SSL_SESSION_free(session);
+    }
+    tls_set_unref(set);
+    tls_tickets_free(tickets);
+}
+
 static void session__lasts_for_one_rotation(void **state)
 {
     const struct tls_section section = {.certificate = leaf_file};
@@ -331,6 +364,7 @@ int main(void)
         cmocka_unit_test(certificate__that_is_revoked_is_refused),
         cmocka_unit_test(certificate__is_asked_for_by_the_section_of_the_name),
         cmocka_unit_test(session__is_resumed_after_a_reload),
+        cmocka_unit_test(session__leads_to_the_next),
         cmocka_unit_test(session__lasts_for_one_rotation),
         cmocka_unit_test(session__is_not_given_out_without_tickets),
         cmocka_unit_test(session__chooses_its_protocol_anew),
