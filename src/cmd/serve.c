@@ -6,9 +6,11 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "cmd/exit_code.h"
 #include "cmd/serve_process.h"
 #include "cmd/serve_signals.h"
@@ -292,19 +294,22 @@ static void write_pidfile(struct serve *serve)
     }
 }
 
-enum { KEPT_FILES = 512 };
-
 /* Certificates are renewed when the right to read their keys is long gone: somebody keeps it. */
 static int keep_files(struct serve *serve, char *why, size_t cap)
 {
     const struct conf *conf = serve->conf;
-    const char *paths[KEPT_FILES];
 
     if (conf->proc_user == NULL || !conf_serves_secure(conf)) {
         return 0;
     }
-    const size_t count = tls_conf_paths(conf, paths, KEPT_FILES);
+    const size_t count = tls_conf_paths(conf, NULL, 0);
+    const char **paths = mem_new(count, sizeof(*paths));
+    if (paths == NULL) {
+        return -ENOMEM;
+    }
+    (void)tls_conf_paths(conf, paths, count);
     const int err = file_keeper_start(paths, count, &serve->keeper);
+    free(paths);
     if (err < 0) {
         (void)snprintf(why, cap, "cannot start the process that reads renewed certificates: %s",
                        strerror(-err));

@@ -52,7 +52,9 @@ static bool keep_room(struct stream *s, size_t len)
         return true;
     }
     const uint32_t cap = keep_class(len);
-    if (e->pool.held + cap > e->pool.limit) {
+    /* Small ones have bounds of their own: strangers with long messages cannot use up what others
+     * need for a few bytes. */
+    if (cap > SMALL_KEEP && e->pool.held + cap > e->pool.limit) {
         return false;
     }
     uint8_t *room = cap == SMALL_KEEP ? slab_get(e->small_keeps) : mem_new(1, cap);
@@ -90,8 +92,8 @@ size_t stream_in_room(struct stream *s, size_t want, uint8_t **out_base, size_t 
     if (s->kept_len <= STREAM_KEEP_SMALL && !s->paused) {
         if (s->kept_len > 0) {
             memcpy(e->input, s->kept, s->kept_len);
-            stream_keep_free(s);
         }
+        stream_keep_free(s); /* room that was never used, too */
         *out_base = e->input;
         return want;
     }

@@ -93,7 +93,7 @@ static void on_closed(void *arg, struct dtls_client *client, enum dtls_close why
 
     stash_forget(w->stash, client);
     (void)why; /* replaced, too: whoever is at that address now begins anew */
-    turn_server_client_closed(w->core, &tuple, w->now_ms);
+    turn_server_client_closed(w->core, &tuple, client, w->now_ms);
 }
 
 /* --- datagrams ----------------------------------------------------------------------------------

@@ -360,7 +360,7 @@ static void on_closed(void *arg, struct stream *s, enum stream_close why)
     }
     list_remove(&client->waiting);
     if (!client->relayed) {
-        turn_server_client_closed(w->core, &tuple, w->now_ms);
+        turn_server_client_closed(w->core, &tuple, s, w->now_ms);
     }
 }
 

@@ -194,12 +194,12 @@ enum turn_verdict turn_server_client_packet(struct turn_server *s, struct pkt *p
 }
 
 void turn_server_client_closed(struct turn_server *s, const struct five_tuple *tuple,
-                               uint64_t now_ms)
+                               const void *listener, uint64_t now_ms)
 {
     struct turn_alloc *alloc = turn_alloc_find(&s->tables, tuple);
 
     s->now_ms = now_ms;
-    if (alloc != NULL) {
+    if (alloc != NULL && (listener == NULL || alloc->listener == listener)) {
         turn_end_allocation(s, alloc, TURN_EVENT_CLOSED, now_ms);
     }
 }

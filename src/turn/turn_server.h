@@ -174,10 +174,12 @@ enum turn_verdict turn_server_client_packet(struct turn_server *server, struct p
 enum turn_verdict turn_server_peer_packet(struct turn_server *server, struct turn_relay *relay,
                                           struct pkt *pkt, uint64_t now_ms);
 
-/* The connection or association of a client has ended: its allocation ends with it (A-21;
- * TURN_EVENT_CLOSED).  Harmless when it has none. */
+/* The connection or association `listener` (pkt->port of its packets) of a client has ended: its
+ * allocation ends with it (A-21; TURN_EVENT_CLOSED).  Harmless when it has none.  Others may have
+ * the same 5-tuple (a DTLS handshake beside an association, what a balancer says): their allocation
+ * stays.  NULL: whoever's. */
 void turn_server_client_closed(struct turn_server *server, const struct five_tuple *tuple,
-                               uint64_t now_ms);
+                               const void *listener, uint64_t now_ms);
 
 /* True while the client has an allocation. */
 bool turn_server_has_allocation(const struct turn_server *server, const struct five_tuple *tuple);

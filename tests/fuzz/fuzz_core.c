@@ -471,7 +471,7 @@ static void connection_event(struct input *in, uint8_t what, struct client *c)
         bind_connection(in, c);
         break;
     case 6:
-        turn_server_client_closed(world.server, &tuple, world.now_ms);
+        turn_server_client_closed(world.server, &tuple, NULL, world.now_ms);
         assert(!turn_server_has_allocation(world.server, &tuple));
         break;
     default:

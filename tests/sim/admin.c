@@ -226,7 +226,7 @@ void admin_close_client(struct sim *sim, const struct net_addr *client,
     }
     sim->seen.hung_up += a != NULL;
     sim->site.closing = true;
-    turn_server_client_closed(core, &tuple, sim->now_ms);
+    turn_server_client_closed(core, &tuple, NULL, sim->now_ms);
     sim->site.closing = false;
     if (model_record(&sim->model, client, server) != NULL) {
         sim_fail(sim, "an allocation has outlived its connection");

@@ -476,14 +476,14 @@ static void allocation__ends_with_its_control_connection(void **state)
     one_of_each(t, conn);
     struct five_tuple tuple = {t->s.c.addr, t->s.w.server_addr[0], NET_TLS};
     assert_false(turn_server_has_allocation(t->s.w.server, &tuple));
-    turn_server_client_closed(t->s.w.server, &tuple, t->s.w.now_ms); /* another transport's */
+    turn_server_client_closed(t->s.w.server, &tuple, NULL, t->s.w.now_ms); /* another transport's */
     tuple.protocol = NET_TCP;
     assert_true(turn_server_has_allocation(t->s.w.server, &tuple));
-    turn_server_client_closed(t->s.w.server, &tuple, t->s.w.now_ms);
+    turn_server_client_closed(t->s.w.server, &tuple, NULL, t->s.w.now_ms);
     assert_false(turn_server_has_allocation(t->s.w.server, &tuple));
     all_are_closed(t, conn);
     assert_int_equal(t->s.w.events.count[TURN_EVENT_CLOSED], 1);
-    turn_server_client_closed(t->s.w.server, &tuple, t->s.w.now_ms); /* harmless */
+    turn_server_client_closed(t->s.w.server, &tuple, NULL, t->s.w.now_ms); /* harmless */
 }
 
 static void allocation__that_expires_while_connecting_gives_no_answer(void **state)

@@ -267,7 +267,9 @@ static void connection__that_closes_ends_its_allocation(void **state)
         switch_to(&s->c, others[i]);
         const struct net_addr relayed = stage_allocate(&s->c);
         assert_int_equal(client_permit(&s->c, &peer).code, 0);
-        turn_server_client_closed(s->w.server, &tuple, s->w.now_ms);
+        turn_server_client_closed(s->w.server, &tuple, s, s->w.now_ms); /* not its own */
+        assert_true(turn_server_has_allocation(s->w.server, &tuple));
+        turn_server_client_closed(s->w.server, &tuple, NULL, s->w.now_ms);
         assert_int_equal(s->w.open_sockets, 0);
         assert_int_equal(s->w.events.count[TURN_EVENT_CLOSED], i + 1);
         assert_int_equal(world_from_peer(&s->w, &relayed, &peer, NULL, 0), TURN_DROP);
