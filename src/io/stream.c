@@ -2,7 +2,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -460,6 +462,13 @@ uint64_t stream_queued_bytes(const struct stream *s)
 {
     return stream_queue_bytes(&s->queue) + (s->pipe != NULL ? s->pipe->bytes : 0) +
            (s->tls != NULL ? stream_queue_bytes(&s->tls->wire) : 0);
+}
+
+uint32_t stream_kernel_bytes(const struct stream *s)
+{
+    int bytes = 0;
+
+    return ioctl(s->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (uint32_t)bytes : 0;
 }
 
 uint64_t stream_spliced_from(const struct stream *s)

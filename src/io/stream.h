@@ -246,6 +246,10 @@ const struct net_addr *stream_local(const struct stream *s);
 SSL *stream_ssl(const struct stream *s); /* NULL when plain */
 bool stream_is_blocked(const struct stream *s);
 uint64_t stream_queued_bytes(const struct stream *s);
+
+/* What the kernel has taken and the other side has not acknowledged; not counted in any bound of
+ * ours.  A system call. */
+uint32_t stream_kernel_bytes(const struct stream *s);
 int stream_error(const struct stream *s); /* in closed(): errno of what failed, or 0 */
 
 /* Behind a balancer: the client's own addresses (PROXY protocol).  False: its source has too many
