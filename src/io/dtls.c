@@ -95,6 +95,13 @@ void dtls_set_limits(struct dtls *dtls, const struct dtls_limits *limits)
     dtls->listener = NULL;
 }
 
+struct dtls_source *dtls_source_of(struct dtls *dtls, const struct net_ip *ip)
+{
+    const size_t n = net_ip_is_v4(ip) ? sizeof(ip->b) : sizeof(ip->b) / 2;
+
+    return &dtls->source[hash_bytes(&dtls->source_key, ip->b, n) % DTLS_SOURCES];
+}
+
 struct dtls *dtls_new(const struct dtls_limits *limits, const struct dtls_hooks *hooks,
                       struct hash_key key, uint64_t now_ms)
 {
@@ -109,7 +116,11 @@ struct dtls *dtls_new(const struct dtls_limits *limits, const struct dtls_hooks 
     list_init(&dtls->all);
     wheel_init(&dtls->wheel, now_ms);
     table_init(&dtls->clients, offsetof(struct dtls_client, key), sizeof(struct dtls_key), key);
+    dtls->source_key = key;
     bucket_init(&dtls->begun, BUCKET_RATE_MAX, now_ms); /* full, whatever the rate is */
+    for (size_t i = 0; i < DTLS_SOURCES; i++) {
+        bucket_init(&dtls->source[i].begun, BUCKET_RATE_MAX, now_ms);
+    }
     dtls_set_limits(dtls, limits);
     dtls->slab = slab_new(sizeof(struct dtls_client), UINT32_MAX); /* the limits may change */
     dtls->nobody = BIO_ADDR_new();

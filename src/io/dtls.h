@@ -59,8 +59,11 @@ struct dtls_limits {
     uint32_t max_clients; /* of this worker, half-open ones counted */
     uint32_t max_half_open;
     uint32_t handshakes_per_s; /* begun, of this worker; 0 without limit */
-    uint32_t handshake_ms;     /* 10,000 */
-    uint32_t mtu;              /* largest datagram of a handshake flight: 1200 */
+    /* The part of these two that one source (an IPv4 address, a /64) may have; 0: all. */
+    uint32_t source_half_open;
+    uint32_t source_handshakes_per_s;
+    uint32_t handshake_ms; /* 10,000 */
+    uint32_t mtu;          /* largest datagram of a handshake flight: 1200 */
 };
 
 /* NULL without memory or when libcrypto fails. */

@@ -46,7 +46,11 @@ static bool client_link(struct dtls *dtls, struct dtls_client *client, struct dt
 struct dtls_client *dtls_client_new(struct dtls *dtls, const struct dtls_key *key, SSL *ssl,
                                     struct dtls_client *holder)
 {
-    if (dtls->count >= dtls->limits.max_clients || dtls->half_open >= dtls->limits.max_half_open) {
+    struct dtls_source *source = dtls_source_of(dtls, &key->remote.ip);
+    const uint32_t of_source = dtls->limits.source_half_open;
+
+    if (dtls->count >= dtls->limits.max_clients || dtls->half_open >= dtls->limits.max_half_open ||
+        (of_source != 0 && source->half_open >= of_source)) {
         return NULL;
     }
     struct dtls_client *client = slab_get(dtls->slab);
@@ -60,6 +64,7 @@ struct dtls_client *dtls_client_new(struct dtls *dtls, const struct dtls_key *ke
     }
     list_push(&dtls->all, &client->node);
     wheel_timer_init(&client->timer);
+    client->source = source;
     client->ssl = ssl;
     client->wire = (struct dtls_wire){.dtls = dtls, .key = &client->key};
     client->fragment = dtls_fragment_first(&dtls->limits);
@@ -70,6 +75,7 @@ struct dtls_client *dtls_client_new(struct dtls *dtls, const struct dtls_key *ke
     dtls_bio_move(ssl, &client->wire);
     dtls->count++;
     dtls->half_open++;
+    source->half_open++;
     stats_add(&dtls->counters.handshakes, 1);
     return client;
 }
@@ -128,6 +134,7 @@ static void client_finish(struct dtls *dtls, struct dtls_client *client, enum dt
     dtls->count--;
     if (!client->established) {
         dtls->half_open--;
+        client->source->half_open--;
         stats_add(&dtls->counters.failed, 1);
     }
     gauges_set(dtls);
@@ -296,6 +303,7 @@ static bool client_complete(struct dtls *dtls, struct dtls_client *client)
 
     client->established = true;
     dtls->half_open--;
+    client->source->half_open--;
     gauges_set(dtls);
     stats_add(&dtls->counters.completed, 1);
     client->discovery = tls_is_discovery(client->ssl);

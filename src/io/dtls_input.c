@@ -78,6 +78,21 @@ static bool hello_has_cookie(struct dtls *dtls, struct dtls_arrival *arrival,
     return right > 0;
 }
 
+static bool rate_allows(struct dtls *dtls, struct bucket *bucket, uint32_t per_s)
+{
+    return bucket_take(bucket, (uint64_t)per_s * BUCKET_BYTES_A_HANDSHAKE, BUCKET_BYTES_A_HANDSHAKE,
+                       dtls->now_ms);
+}
+
+/* The source first: who asks too often takes nothing from the others. */
+static bool may_begin(struct dtls *dtls, const struct net_ip *ip)
+{
+    const struct dtls_limits *limits = &dtls->limits;
+
+    return rate_allows(dtls, &dtls_source_of(dtls, ip)->begun, limits->source_handshakes_per_s) &&
+           rate_allows(dtls, &dtls->begun, limits->handshakes_per_s);
+}
+
 /* Begin the handshake that the listener has let through. */
 static void handshake_begin(struct dtls *dtls, struct dtls_arrival *arrival, const uint8_t *random,
                             struct dtls_client *holder)
@@ -108,7 +123,6 @@ static void route_hello(struct dtls *dtls, struct dtls_arrival *arrival,
     struct dtls_client *client = table_find(&dtls->clients, &arrival->key);
     struct dtls_client *holder = client != NULL && client->established ? client : NULL;
     struct dtls_client *half = holder != NULL ? holder->rival : client;
-    const uint64_t rate = (uint64_t)dtls->limits.handshakes_per_s * BUCKET_BYTES_A_HANDSHAKE;
 
     if (same_random(half, random) && dtls_record_fits_handshake(r, half->message_max)) {
         (void)dtls_client_feed(dtls, half, arrival, r); /* another part of it, or a repetition */
@@ -121,7 +135,7 @@ static void route_hello(struct dtls *dtls, struct dtls_arrival *arrival,
     if (!hello_has_cookie(dtls, arrival, r)) {
         return;
     }
-    if (!bucket_take(&dtls->begun, rate, BUCKET_BYTES_A_HANDSHAKE, dtls->now_ms)) {
+    if (!may_begin(dtls, &arrival->key.remote.ip)) {
         stats_add(&dtls->counters.refused, 1);
         return;
     }

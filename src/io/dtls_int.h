@@ -43,6 +43,14 @@ struct dtls_arrival {
     bool listened; /* one ClientHello of it was looked at */
 };
 
+/* Handshakes of the sources that share a place: which ones do is a secret. */
+struct dtls_source {
+    struct bucket begun;
+    uint32_t half_open;
+};
+
+enum { DTLS_SOURCES = 256 };
+
 struct dtls_client {
     struct dtls_key key;
     struct list node;
@@ -50,6 +58,7 @@ struct dtls_client {
      * handshake that has begun since.  An only one is in the table in either state. */
     struct dtls_client *rival;
     struct dtls_client *holder; /* of a rival: the established one */
+    struct dtls_source *source; /* where it counts while it is half-open */
     SSL *ssl;
     struct dtls_wire wire;
     struct wheel_timer timer;
@@ -77,6 +86,8 @@ struct dtls {
     struct list all; /* rivals, too, which the table does not know */
     struct wheel wheel;
     struct bucket begun;
+    struct dtls_source source[DTLS_SOURCES];
+    struct hash_key source_key;
     uint64_t now_ms;
     uint32_t count; /* of clients, and of those: */
     uint32_t half_open;
@@ -93,6 +104,9 @@ struct dtls {
 
 /* Plaintext that the write buffer of a new SSL has room for. */
 uint32_t dtls_fragment_first(const struct dtls_limits *limits);
+
+/* Where the handshakes of `ip` count. */
+struct dtls_source *dtls_source_of(struct dtls *dtls, const struct net_ip *ip);
 
 /* --- dtls_client.c ------------------------------------------------------------------------------
  */

@@ -29,7 +29,8 @@ struct stream_parcel {
 static bool may_go(const struct stream *s)
 {
     return s->state == STREAM_OPEN && s->twin == NULL && !s->blocked && stream_out_done(s) &&
-           (s->tls == NULL || s->tls->established);
+           (s->tls == NULL || (s->tls->established && s->tls->in_len == 0 && /* it stays here */
+                               SSL_pending(s->tls->ssl) == 0));
 }
 
 struct stream_parcel *stream_detach(struct stream *s, const uint8_t *data, size_t len)

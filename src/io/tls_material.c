@@ -176,7 +176,9 @@ static int dh_read(const struct reader *r)
     BIO *bio = BIO_new_mem_buf(text.p, (int)text.n);
     r->out->dh = bio != NULL ? PEM_read_bio_Parameters(bio, NULL) : NULL;
     BIO_free(bio);
-    if (r->out->dh == NULL || EVP_PKEY_is_a(r->out->dh, "DH") != 1) {
+    /* DHX: "X9.42 DH PARAMETERS", which 'openssl dhparam -dsaparam' writes. */
+    if (r->out->dh == NULL ||
+        (EVP_PKEY_is_a(r->out->dh, "DH") != 1 && EVP_PKEY_is_a(r->out->dh, "DHX") != 1)) {
         ERR_clear_error();
         return tls_say(r->say, r->section->dh_file,
                        "holds no Diffie-Hellman parameters: make them with 'openssl dhparam 2048', "

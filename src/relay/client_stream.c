@@ -156,6 +156,7 @@ static bool moves_away(struct worker *w, struct stream *s, const uint8_t *data, 
         return false;
     }
     client->moves++;
+    path_flush(w); /* the answers to what came before it */
     struct stream_parcel *parcel = stream_detach(s, data, rest);
     if (parcel == NULL) {
         return false; /* something is unsent: here its id is unknown, and it may come again */

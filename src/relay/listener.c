@@ -85,7 +85,7 @@ static int add_transport(struct maker *m, const struct net_addr *addr,
         .stream = transport == CONF_TCP,
         .plain = listener->takes[transport].plain,
         .secure = listener->takes[transport].secure,
-        .proxy = listener->proxy && transport == CONF_TCP,
+        .proxy = listener->proxy,
     };
 
     (void)snprintf(spec.tls_name, sizeof(spec.tls_name), "%s", listener->tls_name);

@@ -339,8 +339,9 @@ static int choose(struct relay_ports *ports, const struct turn_relay_want *want,
     if (ports->given_count > 0) {
         return take_given(ports, want->family, kind, gone, now_ms, out);
     }
-    /* The address that the client reached; for the other family the one that fits it best. */
-    if (relays_elsewhere(want) &&
+    /* The address that the client reached; for the other family, or when this host does not have it
+     * (a balancer told it), the one that fits it best. */
+    if ((relays_elsewhere(want) || gone > 0) &&
         !interfaces_best(&ports->own, &want->server.ip, want->family, &ip)) {
         return -ENOENT;
     }
@@ -437,7 +438,7 @@ static int keep_next(struct relay_ports *ports, const struct turn_relay_want *wa
 static bool worth_a_try(const struct relay_ports *ports, int err)
 {
     return err == -EADDRINUSE || err == -EACCES ||
-           (err == -EADDRNOTAVAIL && ports->given_count > 1);
+           (err == -EADDRNOTAVAIL && ports->given_count != 1);
 }
 
 int relay_ports_open(struct relay_ports *ports, const struct turn_relay_want *want, bool ask_tos,

@@ -16,6 +16,7 @@ enum {
     DTLS_FLIGHT_BYTES = 1200,
     MEMORY_PART = 16, /* of the host's memory may wait for clients, within the bounds below */
     TRUSTED = 1,
+    SOURCE_PART = 8, /* of a worker's DTLS handshakes may be one source's */
 };
 
 #define QUEUE_TOTAL_MIN (UINT64_C(64) << 20)
@@ -84,6 +85,8 @@ static void put_limits(const struct settings_input *in, struct settings *setting
         .max_clients = settings_share(conf->max_tls_connections, in->workers),
         .max_half_open = conf->dtls_max_half_open,
         .handshakes_per_s = conf->tls_handshake_rate,
+        .source_half_open = settings_share(conf->dtls_max_half_open, SOURCE_PART),
+        .source_handshakes_per_s = settings_share(conf->tls_handshake_rate, SOURCE_PART),
         .handshake_ms = conf->tls_handshake_timeout * MS,
         .mtu = DTLS_FLIGHT_BYTES,
     };

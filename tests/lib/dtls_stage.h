@@ -12,7 +12,7 @@
 #include "io/dtls.h"
 
 enum {
-    DTLS_STAGE_PEERS = 8,
+    DTLS_STAGE_PEERS = 24,
     DTLS_STAGE_LOG = 64,
     DTLS_STAGE_TEXT = 32,
     DTLS_STAGE_CLOSES = DTLS_CLOSE_LOCAL + 1,

@@ -109,6 +109,53 @@ static void handshakes__are_no_more_a_second_than_allowed(void **state)
     assert_int_equal(COUNT(refused), 3);
 }
 
+/* One source cannot keep the others from their handshakes. */
+static void source__has_a_part_of_the_bounds(void **state)
+{
+    (void)state;
+    struct dtls_limits limits = dtls_stage_limits();
+
+    limits.source_half_open = 2;
+    change_limits(limits);
+    struct dtls_peer *first = half_open_peer("192.0.2.1:4000");
+    (void)half_open_peer("192.0.2.1:4001");
+    (void)half_open_peer("192.0.2.1:4002");
+    assert_int_equal(COUNT(refused), 1);
+    (void)half_open_peer("192.0.2.2:4000");
+    (void)half_open_peer("[2001:db8::1]:4000");
+    (void)half_open_peer("[2001:db8::1:0:0:2]:4000"); /* the same /64 */
+    assert_int_equal(COUNT(refused), 1);
+    (void)half_open_peer("[2001:db8::ffff]:4000");
+    assert_int_equal(COUNT(refused), 2);
+    dtls_stage_run(&stage); /* what is complete does not count */
+    assert_true(first->connected);
+    (void)half_open_peer("192.0.2.1:4003");
+    (void)half_open_peer("192.0.2.1:4004");
+    assert_int_equal(COUNT(refused), 2);
+}
+
+static void source__has_a_part_of_the_rate(void **state)
+{
+    (void)state;
+    struct dtls_limits limits = dtls_stage_limits();
+
+    limits.handshakes_per_s = 3;
+    limits.source_handshakes_per_s = 1;
+    change_limits(limits);
+    for (int i = 0; i < 4; i++) {
+        char text[32];
+        (void)snprintf(text, sizeof(text), "192.0.2.1:%d", 4000 + i);
+        (void)half_open_peer(text);
+    }
+    assert_int_equal(COUNT(handshakes), 1);
+    assert_int_equal(COUNT(refused), 3);
+    (void)half_open_peer("192.0.2.2:4000");
+    (void)half_open_peer("192.0.2.3:4000");
+    (void)half_open_peer("192.0.2.4:4000");
+    assert_int_equal(COUNT(handshakes), 3);
+    assert_int_equal(COUNT(refused), 4);
+}
+
 /* --- memory -------------------------------------------------------------------------------------
  */
 
@@ -288,6 +335,8 @@ int main(void)
         STAGED(clients__are_no_more_than_allowed),
         STAGED(half_open__are_no_more_than_allowed),
         STAGED(handshakes__are_no_more_a_second_than_allowed),
+        STAGED(source__has_a_part_of_the_bounds),
+        STAGED(source__has_a_part_of_the_rate),
         STAGED(memory__of_an_association_is_bounded),
         STAGED(memory__that_is_short_fails_one_client_only),
         cmocka_unit_test(workers__share_a_context),

@@ -139,6 +139,23 @@ static void finite_field__is_there_for_those_who_want_it(void **state)
                                                         .ciphers = "DHE-RSA-AES128-GCM-SHA256:"
                                                                    "ECDHE-RSA-AES128-GCM-SHA256"}),
                         "ECDHE-RSA-AES128-GCM-SHA256");
+    /* What 'openssl dhparam -dsaparam' writes. */
+    section.dh_file =
+        pki_text("dhx.pem", "-----BEGIN X9.42 DH PARAMETERS-----\n"
+                            "MIICLAKCAQEAh6jmHbS2Zjz/u9GcZRlZmYzu9ghmDdDyXSzu1ENeOwDgDfjx1hlX\n"
+                            "1Pr330VhsqowFsPZETQJb6o79Cltgw6afCCeDGSXUXq9WoqdMGvPZ+2R+eZyW0dY\n"
+                            "wCLgse9Cdb97bFv8EdRfkIi5QfVOseWbuLw5oL8SMH9cT9twxYGyP3a2Osrhyqa3\n"
+                            "kC1SUmc1SIoO8TxtmlG/pKs62DR3llJNjvahZ7WkGCXZZ+FE5RQFZCUcysuD5rSG\n"
+                            "9rPKP3lxUGAmwLhX9omWKFbe1AEKvQvmIcOjlgpU5xDDdfJjddcBQQOktUMwwZiv\n"
+                            "EmEW0iduEXFfaTh3+tfvCcrbCUrpHhoVlwKCAQA/syybcxNNCy53UGZg7b1ITKex\n"
+                            "jyHvIFQH9Hk6GguhJRDbwVB3vkY//0/tSqwLtVW+OmwbDGtHsbw3c79+jG9ikBIo\n"
+                            "+MKMuxilWuMTQQAKZQGW+THHelfy3fRj5ensFEt3feYqqrioYorDdtKC1u04ZOZ5\n"
+                            "gkKOvIMdFDSPby+Rk7UEWvJ2cWTh38lnwfs/LlWkvRv/6DucgNBSuYXRguoK2yo7\n"
+                            "cxPT/hTISEseBSWIubfSu9LfAWGZ7NBuFVfNCRWzNTu7ZODsN3/QKDcN+StSx4kU\n"
+                            "KM3GfrYYS1I9HbJGwy9jB4SQ8A741kfRSNR5VFFeIyfP75jFgmZLTA9sxBZZAiEA\n"
+                            "jPg2QqcJoJe0R5l2QBKdopmxpH0es3ULowiw/mT1+9M=\n"
+                            "-----END X9.42 DH PARAMETERS-----\n");
+    assert_string_equal(suite_of(section, call), suite);
 }
 
 /* Proves T-8489-6.2.3-04 */
