@@ -3,7 +3,8 @@
 """Check the symbols of the compiled objects: check_symbols.py BUILD-FOLDER
 
 * folder/file.c exports only file_* or folder_* (or file_ cut at a word: conf_file.c may export
-  conf_*, net_addr.c may export net_*);
+  conf_*, net_addr.c may export net_*; and of what holds many, the plural: stream.c may export
+  streams_*);
 * nothing exports a variable that can be written to;
 * wire/ and turn/ call nothing of libc but what moves, compares and returns memory.
 
@@ -18,7 +19,7 @@ import sys
 PURE = {"wire", "turn"}
 # What compilers and hardening put in, and memory handling.
 PURE_LIBC = re.compile(
-    r"^(__)?(memcpy|memmove|memset|memcmp|bcmp|memchr|strlen|strnlen|explicit_bzero)(_chk)?$"
+    r"^(__)?(memcpy|memmove|memset|memcmp|bcmp|memchr|strchr|strlen|strnlen|explicit_bzero)(_chk)?$"
     r"|^(free|calloc|malloc|abort|qsort|bsearch|tsearch|tfind|tdelete|tdestroy)$"
     r"|^__stack_chk_fail$|^__assert_fail$|^_GLOBAL_OFFSET_TABLE_$|^__(asan|ubsan|tsan)_.*"
 )
@@ -44,7 +45,8 @@ def symbols_of(objects):
 def prefixes_of(folder, stem):
     """What an exported name of folder/stem.c may start with."""
     words = stem.split("_")
-    return {folder, *("_".join(words[:n]) for n in range(1, len(words) + 1)),
+    names = ["_".join(words[:n]) for n in range(1, len(words) + 1)]
+    return {folder, *names, *(name + "s" for name in names),
             *SECOND_NAMES.get((folder, stem), ())}
 
 

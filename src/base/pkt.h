@@ -24,10 +24,10 @@ struct pkt {
     uint8_t *buf;           /* head room, then cap bytes */
     struct net_addr remote; /* in: where it came from; out: where it goes */
     struct net_addr local;  /* in: the address it was sent to; out: the address it leaves from */
-    void *port; /* in and out: the socket's owner (a listener, a relay socket, a connection, a DTLS
-                   association); opaque */
-    uint8_t tos;       /* DSCP and ECN octet: as received; as to be sent */
-    bool df;           /* out: must not be fragmented */
+    void *port;  /* in and out: the socket's owner (a listener, a relay socket, a connection, a DTLS
+                    association); opaque */
+    uint8_t tos; /* DSCP and ECN octet: as received; as to be sent */
+    bool df;     /* out: must not be fragmented */
     uint8_t transport; /* enum net_transport: of the client it is from; of the client or peer it
                           goes to (peers that get packets: NET_UDP) */
 };

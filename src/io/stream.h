@@ -156,17 +156,17 @@ struct streams_options {
 MUST_USE struct streams *streams_new(const struct streams_options *options);
 
 /* Closes every connection without calling its handler. */
-void streams_free(struct streams *streams);
-void streams_set_limits(struct streams *streams, const struct stream_limits *limits);
+void streams_free(struct streams *e);
+void streams_set_limits(struct streams *e, const struct stream_limits *limits);
 
 /* Serve everything that is ready, each connection once within its budget, and send.  True when more
  * is ready: do not wait then. */
-bool streams_run(struct streams *streams, uint64_t now_ms);
+bool streams_run(struct streams *e, uint64_t now_ms);
 
 /* Send what was queued with stream_send() since the last flush; the messages may be reused then. */
-void streams_flush(struct streams *streams);
-uint64_t streams_next_deadline(const struct streams *streams);
-const struct stream_counters *streams_counters(const struct streams *streams);
+void streams_flush(struct streams *e);
+uint64_t streams_next_deadline(const struct streams *e);
+const struct stream_counters *streams_counters(const struct streams *e);
 
 /* --- beginning ---------------------------------------------------------------------------------
  */
@@ -187,17 +187,18 @@ MUST_USE int stream_listen_fd(const struct net_addr *local, bool share, int back
 
 /* Watch `listener` (fd, handler and owner set).  Takes the descriptor on success.  0; negative
  * errno. */
-MUST_USE int stream_listen(struct streams *streams, struct stream_listener *listener);
+MUST_USE int stream_listen(struct streams *e, struct stream_listener *listener);
 void stream_unlisten(struct stream_listener *listener); /* closes it */
 
 /* Begin a connection from `local` (port 0: any; SO_REUSEPORT with others that share it) to
  * `remote`.  0 with `*out`: opened() or closed() tells; negative errno. */
-MUST_USE int stream_connect(struct streams *streams, const struct net_addr *local,
+MUST_USE int stream_connect(struct streams *e, const struct net_addr *local,
                             const struct net_addr *remote, const struct stream_handler *handler,
                             struct stream **out);
 
 /* From now on the connection is TLS, as the server; from inside input(), which then returns 0: the
- * bytes it was given are the beginning of the handshake.  Takes a reference of `context`. */
+ * bytes it was given are the beginning of the handshake.  Takes a reference of `context`.  0;
+ * -ENOMEM, nothing has changed; -ENOSPC: there are too many already, and this one ends. */
 MUST_USE int stream_start_tls(struct stream *s, SSL_CTX *context);
 
 /* --- using --------------------------------------------------------------------------------------
@@ -270,6 +271,6 @@ MUST_USE struct stream_parcel *stream_detach(struct stream *s, const uint8_t *da
 
 /* Take it in; takes `parcel`.  What was kept is handed to handler->input() from streams_run();
  * opened() is not called.  `owner_bytes` have travelled.  NULL when there is no room: closed. */
-struct stream *stream_attach(struct streams *streams, struct stream_parcel *parcel,
+struct stream *stream_attach(struct streams *e, struct stream_parcel *parcel,
                              const struct stream_handler *handler);
 void stream_parcel_free(struct stream_parcel *parcel); /* closes the connection */

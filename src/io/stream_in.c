@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading: everything that is there goes into one large buffer of the engine's and from there to
  * the handler, in place; only an unfinished message is kept with its connection. */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,7 +63,7 @@ static bool keep_room(struct stream *s, size_t len)
         return false;
     }
     const uint32_t had = s->kept_len;
-    if (had > 0) {
+    if (s->kept != NULL) {
         memcpy(room, s->kept, had);
     }
     stream_keep_free(s);
@@ -79,6 +80,7 @@ bool stream_keep(struct stream *s, const uint8_t *data, size_t len)
         stream_die(s, STREAM_CLOSE_MEMORY, ENOMEM);
         return false;
     }
+    assert(s->kept != NULL);
     memcpy(s->kept + s->kept_len, data, len);
     s->kept_len += (uint32_t)len;
     return true;

@@ -79,8 +79,10 @@ struct stream_parcel *stream_detach(struct stream *s, const uint8_t *data, size_
     return p;
 }
 
-void stream_parcel_free(struct stream_parcel *p)
+void stream_parcel_free(struct stream_parcel *parcel)
 {
+    struct stream_parcel *p = parcel;
+
     if (p == NULL) {
         return;
     }
@@ -101,9 +103,10 @@ void stream_parcel_free(struct stream_parcel *p)
     free(p);
 }
 
-struct stream *stream_attach(struct streams *e, struct stream_parcel *p,
+struct stream *stream_attach(struct streams *e, struct stream_parcel *parcel,
                              const struct stream_handler *handler)
 {
+    struct stream_parcel *p = parcel;
     struct stream *s = stream_new(e, p->fd, handler);
 
     if (s == NULL) {

@@ -288,10 +288,14 @@ void stream_tls_notify(struct stream *s)
     stream_tls_push(s);
 }
 
+/* A tenth of a second's worth of handshakes may begin at once. */
+#define BURST_US  UINT64_C(100000)
+#define SECOND_US UINT64_C(1000000)
+
 /* --- beginning and ending -----------------------------------------------------------------------
  */
 
-/* May one more handshake begin?  A tenth of a second's worth may do so at once. */
+/* May one more handshake begin? */
 static bool take_turn(struct streams *e)
 {
     const uint32_t rate = e->limits.handshakes_per_s;
@@ -300,13 +304,13 @@ static bool take_turn(struct streams *e)
     if (rate == 0) {
         return true;
     }
-    if (e->handshake_us > now_us + 100 * 1000) {
+    if (e->handshake_us > now_us + BURST_US) {
         return false;
     }
     if (e->handshake_us < now_us) {
         e->handshake_us = now_us;
     }
-    e->handshake_us += 1000 * 1000 / rate;
+    e->handshake_us += SECOND_US / rate;
     return true;
 }
 
@@ -315,7 +319,7 @@ uint64_t stream_tls_next(const struct streams *e)
     if (list_empty(&e->handshakes)) {
         return UINT64_MAX;
     }
-    return e->handshake_us > 100 * 1000 ? (e->handshake_us - 100 * 1000) / 1000 + 1 : e->now_ms;
+    return e->handshake_us > BURST_US ? (e->handshake_us - BURST_US) / 1000 + 1 : e->now_ms;
 }
 
 int stream_start_tls(struct stream *s, SSL_CTX *context)
@@ -323,6 +327,8 @@ int stream_start_tls(struct stream *s, SSL_CTX *context)
     struct streams *e = s->engine;
 
     if (e->shared != NULL && conn_limit_take_tls(e->shared) != CONN_ADMITTED) {
+        stats_add(&e->count.local_reject, 1);
+        stream_die(s, STREAM_CLOSE_LIMIT, 0);
         return -ENOSPC;
     }
     struct stream_tls *tls = mem_new(1, sizeof(*tls));

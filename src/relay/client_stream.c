@@ -23,7 +23,7 @@
 
 enum {
     MOVES_MAX = 4,
-    BAD_MAX = 8, /* RFC 5766 section 4: a long run of nonsense closes the connection */
+    BAD_MAX = 32, /* RFC 5766 section 4: a long run of nonsense closes the connection */
     TLS_HANDSHAKE = 22,
 };
 
@@ -82,7 +82,7 @@ static enum step begin_tls(struct worker *w, struct stream *s, const struct list
                            ? tls_set_context(w->settings->tls, TLS_STREAM, spec->tls_name)
                            : NULL;
 
-    if (context == NULL || stream_start_tls(s, context) < 0) {
+    if (context == NULL || stream_start_tls(s, context) == -ENOMEM) {
         stream_close(s, false);
     }
     return STEP_STOP;
@@ -192,6 +192,22 @@ static enum step wait_for_key(struct worker *w, struct stream *s)
     return STEP_STOP;
 }
 
+/* Messages that no client has a reason to send. */
+static uint64_t nonsense_of(const struct worker *w)
+{
+    static const enum drop reasons[] = {
+        DROP_BAD_MESSAGE, DROP_BAD_FINGERPRINT, DROP_UNKNOWN_METHOD,
+        DROP_BAD_CLASS,   DROP_STRAY_RESPONSE,  DROP_BAD_INDICATION,
+    };
+    const struct turn_counters *count = turn_server_counters(w->core);
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
+        sum += count->drops[reasons[i]];
+    }
+    return sum;
+}
+
 static enum step judge_nonsense(struct stream *s, bool nonsense)
 {
     struct client_stream *client = stream_owner(s);
@@ -222,7 +238,7 @@ static enum step serve_message(struct worker *w, struct stream *s, uint8_t *data
                                bool *out_taken)
 {
     struct pkt *pkt = packet_of(w, s, data, len);
-    const uint64_t before = turn_server_counters(w->core)->drops[DROP_BAD_MESSAGE];
+    const uint64_t before = nonsense_of(w);
 
     *out_taken = true;
     switch (turn_server_client_packet(w->core, pkt, w->now_ms)) {
@@ -239,7 +255,7 @@ static enum step serve_message(struct worker *w, struct stream *s, uint8_t *data
         *out_taken = false;
         return wait_for_key(w, s);
     case TURN_DROP: /* the core has counted why */
-        return judge_nonsense(s, turn_server_counters(w->core)->drops[DROP_BAD_MESSAGE] != before);
+        return judge_nonsense(s, nonsense_of(w) != before);
     case TURN_LATER:
     default:
         break;

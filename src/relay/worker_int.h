@@ -194,7 +194,7 @@ int tcp_relay_open(struct worker *w, const struct turn_relay_want *want,
 void tcp_relay_close(struct worker *w, struct tcp_relay *relay);
 int tcp_relay_connect(struct worker *w, void *port, const struct net_addr *peer,
                       struct turn_conn *conn, void **out);
-void tcp_relay_disconnect(struct worker *w, struct stream *peer);
+void tcp_relay_disconnect(struct worker *w, struct stream *s);
 
 /* --- effects.c: what the core asks for ----------------------------------------------------------
  */

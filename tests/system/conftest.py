@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -24,10 +25,20 @@ STERNA = os.environ.get("STERNA_BIN", str(ROOT / "build" / "release" / "sterna")
 LIMIT_S = 30  # a sanitizer's build on a busy machine takes its time
 
 
+def is_free(ip, port):
+    """Is a port free for UDP and TCP?"""
+    for kind in socket.SOCK_DGRAM, socket.SOCK_STREAM:
+        with socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, kind) as s:
+            try:
+                s.bind((ip, port))
+            except OSError:
+                return False
+    return True
+
+
 def free_port(ip="127.0.0.1"):
-    with socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.bind((ip, 0))
-        return s.getsockname()[1]
+    """A port below those that the system gives to clients, and the tests to relays."""
+    return next(port for port in iter(lambda: random.randrange(10000, 20000), None) if is_free(ip, port))
 
 
 def wait_for(condition, what):

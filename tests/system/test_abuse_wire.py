@@ -70,12 +70,13 @@ def test_a_challenge_is_the_only_answer_that_grows(server):
             assert len(answers) <= 1
             return sum(map(len, answers))
 
-        for method in turn.ALLOCATE, turn.REFRESH, turn.CREATE_PERMISSION, turn.CHANNEL_BIND:
+        connecting = 0x00A, 0x00B  # Connect, ConnectionBind (RFC 6062)
+        for method in turn.ALLOCATE, turn.REFRESH, turn.CREATE_PERMISSION, turn.CHANNEL_BIND, *connecting:
             assert 0 < out(message(method)) <= CHALLENGE_MAX
         assert out(message(turn.BINDING, [(0x7000 + i, b"") for i in range(64)])) < 20 + 64 * 4
         silent = [message(method | turn.INDICATION) for method in (turn.BINDING, turn.SEND, turn.DATA)]
         silent += [message(turn.BINDING | klass) for klass in (turn.SUCCESS, turn.ERROR)]
-        silent += [message(method) for method in (0x002, turn.SEND, turn.DATA, 0x00A, 0x00B)]
+        silent += [message(method) for method in (0x002, turn.SEND, turn.DATA, 0x00C, 0x01C)]
         silent += [os.urandom(64), b"", struct.pack("!HH", 0x4000, 4) + b"data", BARE_ALLOCATE[:-1]]
         for raw in silent:
             assert out(raw) == 0, raw.hex()

@@ -111,3 +111,85 @@ def test_options_of_the_command_line_are_judged_too(tmp_path):
     done = check(tmp_path, GOOD, "--max-port=99999")
     assert done.returncode == 2
     assert re.search(r"command line.*error: ", done.stdout)
+
+
+def listeners(done):
+    return {m[1]: m[2] for m in re.finditer(r"^  (\S+/(?:udp|tcp)) +(.*)$", done.stdout, re.M)}
+
+
+def test_listeners_are_told(tmp_path):
+    done = check(tmp_path, GOOD + "listening-ip=192.0.2.1\n")
+    assert listeners(done) == {"192.0.2.1:3478/udp": "plain", "192.0.2.1:3478/tcp": "plain"}
+    assert "TLS and DTLS clients are not served" in done.stdout
+
+
+def test_listeners_of_sections_are_told(tmp_path):
+    done = check(tmp_path, GOOD + "no-udp\nno-tcp\n[listener]\naddress=192.0.2.1:80\n"
+                 "transport=tcp\nproxy-protocol\n")
+    assert done.returncode == 0
+    assert listeners(done) == {
+        "192.0.2.1:80/tcp": "plain, behind a balancer (PROXY protocol)"}
+    assert re.search(r"warning: .*proxy-protocol-from", done.stdout)
+
+
+@pytest.mark.parametrize("line, column, advice", [
+    ("certifcate=/x", 12, "is 'certificate' meant"),
+    ("verify-client = sometimes", 17, "off|optional|required"),
+    ("key-password", 1, "needs a value")])
+def test_a_bad_line_of_a_section_is_an_error_with_its_place(tmp_path, line, column, advice):
+    done = check(tmp_path, GOOD + "[tls \"a.example\"]\n" + line + "\n")
+    assert done.returncode == 2
+    assert re.search(re.escape(f"{done.path}:4:{column}: error: ") + ".*" + re.escape(advice),
+                     done.stdout)
+
+
+def test_two_listeners_on_one_address_are_an_error(tmp_path):
+    done = check(tmp_path, GOOD + "[listener \"a\"]\naddress=192.0.2.1:80\n"
+                 "[listener \"b\"]\naddress=192.0.2.1:80\n")
+    assert done.returncode == 2
+    assert f"error: {done.path}:5: there is a [listener] on 192.0.2.1:80/udp already" in done.stdout
+    assert "1 error," in done.stdout
+
+
+def test_no_udp_is_fine_as_long_as_tcp_is_left(tmp_path):
+    assert check(tmp_path, GOOD + "no-udp\n").returncode == 0
+    done = check(tmp_path, GOOD + "no-udp\nno-tcp\n")
+    assert done.returncode == 2
+    assert "nothing is left to serve" in done.stdout
+
+
+def test_passwords_of_keys_are_not_printed(tmp_path):
+    done = check(tmp_path, GOOD + "[tls \"a.example\"]\ncertificate=/x\nkey-password=southward\n",
+                 "--print")
+    assert "southward" not in done.stdout + done.stderr
+    assert "# key-password=(hidden)" in done.stdout
+
+
+def certificate(tmp_path, days="30"):
+    """A self-signed certificate and its key in one file."""
+    both = tmp_path / "both.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=a.example", "-days", days,
+                    "-keyout", str(both), "-out", str(tmp_path / "cert.pem")],
+                   check=True, capture_output=True, timeout=30)
+    both.write_text(both.read_text(encoding="ascii") +
+                    (tmp_path / "cert.pem").read_text(encoding="ascii"), encoding="ascii")
+    return both
+
+
+def test_with_a_certificate_tls_is_told(tmp_path):
+    both = certificate(tmp_path)
+    done = check(tmp_path, GOOD + f"listening-ip=192.0.2.1\ncert={both}\ndtls\n")
+    assert (done.returncode, "0 errors, 0 warnings" in done.stdout) == (0, True), done.stdout
+    assert listeners(done) == {
+        "192.0.2.1:3478/udp": "plain and DTLS", "192.0.2.1:5349/udp": "plain and DTLS",
+        "192.0.2.1:3478/tcp": "plain and TLS", "192.0.2.1:5349/tcp": "plain and TLS"}
+
+
+def test_a_missing_certificate_is_an_error(tmp_path):
+    done = check(tmp_path, GOOD + "cert=/nowhere/cert.pem\n")
+    assert done.returncode == 2
+    assert re.search("^error: .*/nowhere/cert.pem", done.stdout, re.M)
+    assert "1 error," in done.stdout
+    # as long as somebody needs it
+    assert check(tmp_path, GOOD + "cert=/nowhere/cert.pem\nno-tls\n").returncode == 0

@@ -52,7 +52,7 @@ def test_time_limited_credentials_are_those_of_the_draft(conf):
     assert before + 86400 <= int(expiry) <= time.time() + 86400
     assert name == "alice"
     assert entry["credential"] == password("north", entry["username"])
-    assert entry["urls"] == ["turn:example.org:3478?transport=udp"]
+    assert entry["urls"] == ["turn:example.org:3478?transport=udp", "turn:example.org:3478?transport=tcp"]
 
 
 def test_ttl_user_and_separator(conf):
@@ -115,7 +115,41 @@ def test_fixed_goes_before_secrets(conf):
 ])
 def test_the_host_of_the_entry(conf, lines, args, url):
     path = conf("static-auth-secret=s", *lines)
-    assert credentials("-c", path, *args)["urls"] == [url + "?transport=udp"]
+    assert credentials("-c", path, *args)["urls"] == [url + "?transport=udp", url + "?transport=tcp"]
+
+
+BOTH = ["turn:3478?udp", "turn:3478?tcp"]
+SECURE = ["[listener]", "address=192.0.2.1:443", "encryption=tls"]
+
+
+# Proves T-7065-3.2-01
+@pytest.mark.parametrize("lines, uris", [
+    ([], BOTH),
+    (["tls-listening-port=443"], BOTH),  # no TLS without a certificate
+    (["cert=c.pem"], [*BOTH, "turns:5349?tcp"]),
+    (["cert=c.pem", "dtls"], [*BOTH, "turns:5349?tcp"]),  # browsers do not speak DTLS with TURN servers
+    (["cert=c.pem", "dtls", "no-udp", "no-tcp", "no-tls"], ["turns:5349?udp"]),
+    (["cert=c.pem", "tls-listening-port=443"], [*BOTH, "turns:443?tcp"]),
+    (["cert=c.pem", "tls-listening-port=0"], [*BOTH, "turns:3478?tcp"]),
+    (["cert=c.pem", "no-tls"], BOTH),
+    (["cert=c.pem", "no-udp", "no-tcp"], ["turns:5349?tcp"]),
+    (["no-tcp"], ["turn:3478?udp"]),
+    (["no-udp"], ["turn:3478?tcp"]),
+    (["no-tcp", "tcp-proxy-port=8000"], ["turn:3478?udp"]),
+    (["cert=c.pem", "no-tcp", "tls-listening-port=0", "tcp-proxy-port=8000"], ["turn:3478?udp", "turns:8000?tcp"]),
+    (["cert=c.pem", "tls-listening-port=0", "no-tcp", *SECURE], ["turn:3478?udp", "turns:443?tcp"]),
+    (["cert=c.pem", *SECURE], [*BOTH, "turns:5349?tcp"]),
+])
+def test_the_uris_of_the_entry(conf, lines, uris):
+    path = conf("static-auth-secret=s", "realm=example.org", *lines)
+    wanted = [uri.replace(":", ":example.org:").replace("?", "?transport=") for uri in uris]
+    assert credentials("-c", path)["urls"] == wanted
+
+
+def test_a_configuration_that_serves_nobody_has_no_entry(conf):
+    done = run("credentials", "-c", conf("static-auth-secret=s", "realm=example.org", "no-udp", "no-tcp"))
+    assert done.returncode == 2
+    assert "no-udp" in done.stderr and done.stdout == ""
 
 
 def test_text_is_for_scripts(conf):
