@@ -321,18 +321,29 @@ static void serve(struct stream *s)
     }
 }
 
+/* Move all of `from` behind `to`. */
+static void move_all(struct list *to, struct list *from)
+{
+    struct list *node;
+
+    while ((node = list_shift(from)) != NULL) {
+        list_push(to, node);
+    }
+}
+
 static void serve_ready(struct streams *e)
 {
     struct list round;
     struct list *node;
 
     list_init(&round);
-    while ((node = list_shift(&e->ready)) != NULL) {
-        list_push(&round, node);
-    }
-    while ((node = list_shift(&round)) != NULL) {
+    move_all(&round, &e->ready);
+    e->turn_bytes = 0;
+    while (e->turn_bytes < STREAM_TURN && (node = list_shift(&round)) != NULL) {
         serve(CONTAINER_OF(node, struct stream, ready));
     }
+    move_all(&round, &e->ready); /* those that have had to wait come first */
+    move_all(&e->ready, &round);
 }
 
 static void reap(struct streams *e)
@@ -346,6 +357,11 @@ static void reap(struct streams *e)
         }
         release(s);
     }
+}
+
+void streams_set_now(struct streams *e, uint64_t now_ms)
+{
+    e->now_ms = now_ms;
 }
 
 bool streams_run(struct streams *e, uint64_t now_ms)
@@ -406,7 +422,7 @@ void stream_pause(struct stream *s)
 void stream_resume(struct stream *s)
 {
     s->paused = false;
-    s->again = s->kept_len > 0;
+    s->again = s->kept_len > 0 && s->state == STREAM_OPEN;
     s->message_ms = s->engine->now_ms;
     stream_rearm(s);
     stream_wake(s);

@@ -163,6 +163,9 @@ void streams_set_limits(struct streams *e, const struct stream_limits *limits);
  * is ready: do not wait then. */
 bool streams_run(struct streams *e, uint64_t now_ms);
 
+/* What is done before the next streams_run() is done at `now_ms`. */
+void streams_set_now(struct streams *e, uint64_t now_ms);
+
 /* Send what was queued with stream_send() since the last flush; the messages may be reused then. */
 void streams_flush(struct streams *e);
 uint64_t streams_next_deadline(const struct streams *e);

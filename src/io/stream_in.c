@@ -227,6 +227,7 @@ size_t stream_received(struct stream *s, ssize_t n, size_t asked)
     if ((size_t)n < asked && !s->hung) {
         s->readable = false;
     }
+    e->turn_bytes += (uint64_t)n;
     stats_add(&e->count.rx_calls, 1);
     stats_add(&e->count.rx_bytes, (uint64_t)n);
     return (size_t)n;
@@ -237,6 +238,13 @@ static bool may_read(const struct stream *s)
     return s->readable && !s->eof && !s->held && (!s->paused || s->state == STREAM_FINISHING) &&
            (s->state == STREAM_OPEN || s->state == STREAM_FINISHING) &&
            (s->tls == NULL || (!s->tls->waiting && !stream_tls_backlogged(s)));
+}
+
+/* Is what was kept to be handed over again, now? */
+static bool may_hand_over(const struct stream *s)
+{
+    return s->again && !s->paused && s->state == STREAM_OPEN &&
+           (s->tls == NULL || s->tls->established);
 }
 
 static void read_away(struct stream *s)
@@ -281,8 +289,7 @@ void stream_in(struct stream *s)
     if (s->state == STREAM_FINISHING) { /* not before: its handler may have been at work on it */
         stream_keep_free(s);
     }
-    if (s->again && !s->paused && s->state == STREAM_OPEN &&
-        (s->tls == NULL || s->tls->established)) {
+    if (may_hand_over(s)) {
         s->again = false;
         if (s->kept_len > 0) {
             stream_deliver(s, s->kept, s->kept_len);
@@ -298,7 +305,7 @@ void stream_in(struct stream *s)
         }
     }
     stream_in_end(s);
-    if (may_read(s) || (s->again && !s->paused)) {
+    if (may_read(s) || may_hand_over(s)) {
         stream_wake(s);
     }
 }

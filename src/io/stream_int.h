@@ -28,6 +28,7 @@ enum {
     STREAM_WIRE = 64 * 1024,     /* ciphertext before it is sent */
     STREAM_WIRE_MAX = 64 * 1024, /* with more of it queued the connection is read no more */
     STREAM_VECTORS = 64,
+    STREAM_TURN = 512 * 1024, /* bytes that are read in one turn: others have to get on, too */
     STREAM_NONE = UINT16_MAX,
 };
 
@@ -147,6 +148,7 @@ struct streams {
     size_t owner_bytes;
     uint32_t max_streams;
     uint32_t message_count;
+    uint64_t turn_bytes; /* read in this turn */
     uint32_t pipe_count;
     uint32_t pipe_spare;
     struct list pipes; /* free ones */

@@ -34,6 +34,7 @@ void stream_splice(struct stream *a, struct stream *b, uint32_t idle_ms)
         s->paused = false;
         s->proven = true;
         s->partial = false;
+        s->ended = false; /* an end that its handler was told of is the other's to know, too */
         s->again = s->kept_len > 0;
         s->idle_ms = idle_ms;
         s->last_ms = s->engine->now_ms;

@@ -371,6 +371,7 @@ void stream_tls_admit(struct streams *e)
         memcpy(e->cipher, s->kept, len);
         stream_keep_free(s);
         s->partial = false;
+        s->again = false;
         stream_tls_in(s, e->cipher, len);
         stream_wake(s);
     }

@@ -306,6 +306,7 @@ static void turn(struct worker *w)
     stats_set(&w->count.busy_since_ms, w->now_ms);
     w->wall_s = clock_wall_s();
     turn_server_set_wall(w->core, w->wall_s);
+    streams_set_now(w->streams, w->now_ms); /* packets for connections come first */
     path_run(w);
     w->streams_more = streams_run(w->streams, w->now_ms);
     if (w->mail) {

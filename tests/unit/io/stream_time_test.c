@@ -135,6 +135,27 @@ static void send__rate_counts_only_while_something_waits(void **state)
     stage_close(&stage);
 }
 
+/* What is sent after a long wait, before the engine has had its turn, has all the time there is. */
+static void send__time_begins_with_the_sending(void **state)
+{
+    struct stage stage;
+    struct stream *s;
+
+    (void)state;
+    stage_open(&stage, &small_buffers);
+    struct peer *peer = peer_join(&stage, 4096, &s);
+    stream_proven(s);
+    stage.now_ms += 9500;
+    streams_set_now(stage.streams, stage.now_ms);
+    (void)stage_block(&stage, s, 1000, 2000);
+    stage_pass(&stage, 9900);
+    assert_int_equal(stage.closed, 0);
+    stage_pass(&stage, 200);
+    assert_int_equal(stage.why, STREAM_CLOSE_SEND_TIMEOUT);
+    peer_free(peer);
+    stage_close(&stage);
+}
+
 /* Closing after all is sent does not wait longer for a reader than sending does. */
 static void finish__has_the_send_timeout(void **state)
 {
@@ -396,6 +417,7 @@ int main(void)
         cmocka_unit_test(send__lives_on_with_progress),
         cmocka_unit_test(send__has_a_least_rate),
         cmocka_unit_test(send__rate_counts_only_while_something_waits),
+        cmocka_unit_test(send__time_begins_with_the_sending),
         cmocka_unit_test(finish__has_the_send_timeout),
         cmocka_unit_test(first__message_is_due),
         cmocka_unit_test(first__message_is_not_put_off_by_drops),
