@@ -263,6 +263,12 @@ static enum step serve_message(struct worker *w, struct stream *s, uint8_t *data
     return judge_nonsense(s, false);
 }
 
+/* A STUN message is copied to a place of the batch; none that is of use is longer. */
+static bool is_too_long(uint8_t first, uint32_t len)
+{
+    return demux_first_byte(first) == DEMUX_STUN && len > UDP_PKT_CAP;
+}
+
 /* All whole messages of `in`.  How many bytes are done with. */
 static size_t read_messages(struct worker *w, struct stream *s, uint8_t *data, size_t len)
 {
@@ -278,7 +284,7 @@ static size_t read_messages(struct worker *w, struct stream *s, uint8_t *data, s
         if (err == -EAGAIN) {
             break;
         }
-        if (err < 0 || message > UDP_PKT_CAP) { /* no STUN message of use is so long */
+        if (err < 0 || is_too_long(data[done], message)) {
             stream_fail(s);
             break;
         }
