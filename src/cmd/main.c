@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sterna: one binary, many commands; by coturn's names it takes coturn's flags. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd/command.h"
 #include "cmd/exit_code.h"
@@ -27,10 +29,25 @@ static int unknown(const char *name)
     return CMD_USAGE;
 }
 
+/* Started without standard streams: what is opened next must not take their place, or lines of the
+ * log would go there. */
+static void streams_fill(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd < STDERR_FILENO);
+    if (fd > STDERR_FILENO) {
+        (void)close(fd);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const char *called = argc > 0 ? name_of(argv[0]) : "sterna";
 
+    streams_fill();
     if (strcmp(called, "turnserver") == 0) {
         return cmd_serve(argc, argv);
     }

@@ -43,6 +43,13 @@ static bool client_link(struct dtls *dtls, struct dtls_client *client, struct dt
     return true;
 }
 
+/* Until the server name is known it is the first section that counts, then the name's. */
+static uint32_t message_max(const SSL *ssl)
+{
+    return (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) != 0 ? MESSAGE_MAX_CERTIFICATES
+                                                             : MESSAGE_MAX;
+}
+
 struct dtls_client *dtls_client_new(struct dtls *dtls, const struct dtls_key *key, SSL *ssl,
                                     struct dtls_client *holder)
 {
@@ -70,8 +77,7 @@ struct dtls_client *dtls_client_new(struct dtls *dtls, const struct dtls_key *ke
     client->fragment = dtls_fragment_first(&dtls->limits);
     client->fragment_max = client->fragment;
     client->deadline_ms = dtls->now_ms + dtls->limits.handshake_ms;
-    client->message_max =
-        (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) != 0 ? MESSAGE_MAX_CERTIFICATES : MESSAGE_MAX;
+    client->message_max = message_max(ssl);
     dtls_bio_move(ssl, &client->wire);
     dtls->count++;
     dtls->half_open++;
@@ -341,6 +347,7 @@ static bool client_shake_hands(struct dtls *dtls, struct dtls_client *client)
 {
     ERR_clear_error();
     const int returned = SSL_do_handshake(client->ssl);
+    client->message_max = message_max(client->ssl);
     if (returned == 1) {
         return client_complete(dtls, client);
     }

@@ -140,6 +140,10 @@ struct stream_handler {
 
     /* It has ended, not by stream_close(); `s` is gone after the call. */
     void (*closed)(void *arg, struct stream *s, enum stream_close why);
+
+    /* Spliced with `twin`, and `bytes` have just gone there, or are about to (0): for how many
+     * milliseconds no more is to be read.  Without a handler: none. */
+    uint32_t (*pace)(void *arg, struct stream *s, struct stream *twin, size_t bytes);
 };
 
 struct streams_options {

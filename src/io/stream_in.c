@@ -235,7 +235,8 @@ size_t stream_received(struct stream *s, ssize_t n, size_t asked)
 
 static bool may_read(const struct stream *s)
 {
-    return s->readable && !s->eof && !s->held && (!s->paused || s->state == STREAM_FINISHING) &&
+    return s->readable && !s->eof && !s->held && (!s->paced || s->state == STREAM_FINISHING) &&
+           (!s->paused || s->state == STREAM_FINISHING) &&
            (s->state == STREAM_OPEN || s->state == STREAM_FINISHING) &&
            (s->tls == NULL || (!s->tls->waiting && !stream_tls_backlogged(s)));
 }
@@ -294,6 +295,9 @@ void stream_in(struct stream *s)
         if (s->kept_len > 0) {
             stream_deliver(s, s->kept, s->kept_len);
         }
+    }
+    if (s->twin != NULL && s->state == STREAM_OPEN && may_read(s)) {
+        stream_splice_pace(s, 0);
     }
     if (may_read(s)) {
         if (s->state == STREAM_FINISHING) {

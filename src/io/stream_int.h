@@ -107,6 +107,7 @@ struct stream {
     bool fin_wanted : 1; /* FIN when everything is sent */
     bool fin_sent : 1;
     bool held : 1;    /* spliced: not read until the twin has sent */
+    bool paced : 1;   /* ... nor before resume_ms */
     bool silent : 1;  /* DYING: the handler is not told */
     bool abort : 1;   /* DYING: with RST */
     bool limited : 1; /* counted in the shared limit */
@@ -118,6 +119,7 @@ struct stream {
     uint64_t message_ms; /* when the message that is kept began */
     uint64_t window_ms;  /* blocked: when the present span of the send timeout began */
     uint64_t finish_ms;
+    uint64_t resume_ms;
     uint32_t window_bytes; /* sent in that span */
     uint32_t idle_ms;
     uint64_t spliced_from;
@@ -271,6 +273,7 @@ void stream_splice_data(struct stream *s, const uint8_t *data, size_t len);
 void stream_splice_end(struct stream *s);               /* `s` has sent its last byte */
 void stream_splice_drained(struct stream *s);           /* `s` takes data again */
 void stream_splice_count(struct stream *s, size_t len); /* bytes that came from `s` */
+void stream_splice_pace(struct stream *s, size_t len);  /* ... or may come */
 
 /* --- stream_pipe.c ------------------------------------------------------------------------------
  */

@@ -51,6 +51,20 @@ void stream_splice_count(struct stream *s, size_t len)
     s->last_ms = s->engine->now_ms;
     s->spliced_from += len;
     s->twin->spliced_to += len;
+    stream_splice_pace(s, len);
+}
+
+void stream_splice_pace(struct stream *s, size_t len)
+{
+    struct streams *e = s->engine;
+    const uint32_t wait_ms =
+        s->handler->pace != NULL ? s->handler->pace(e->arg, s, s->twin, len) : 0;
+
+    s->paced = wait_ms > 0;
+    if (s->paced) {
+        s->resume_ms = e->now_ms + wait_ms;
+        stream_rearm(s);
+    }
 }
 
 void stream_splice_data(struct stream *s, const uint8_t *data, size_t len)

@@ -55,9 +55,10 @@ static struct deadline deadline_of(const struct stream *s)
 void stream_rearm(struct stream *s)
 {
     const struct deadline d = deadline_of(s);
+    const uint64_t at_ms = s->paced && s->resume_ms < d.at_ms ? s->resume_ms : d.at_ms;
 
-    if (d.at_ms < s->timer.deadline_ms && s->state != STREAM_DYING) {
-        wheel_start(&s->engine->wheel, &s->timer, d.at_ms);
+    if (at_ms < s->timer.deadline_ms && s->state != STREAM_DYING) {
+        wheel_start(&s->engine->wheel, &s->timer, at_ms);
     }
 }
 
@@ -100,6 +101,10 @@ static void ring(struct stream *s)
     const struct deadline d = deadline_of(s);
 
     s->timer.deadline_ms = UINT64_MAX;
+    if (s->paced && s->resume_ms <= e->now_ms) {
+        s->paced = false;
+        stream_wake(s);
+    }
     if (d.at_ms > e->now_ms) {
         stream_rearm(s);
         return;

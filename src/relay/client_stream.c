@@ -387,7 +387,15 @@ static void on_closed(void *arg, struct stream *s, enum stream_close why)
     }
 }
 
+/* Its bytes are the account of the peer's side, which is the core's. */
+static uint32_t on_pace(void *arg, struct stream *s, struct stream *twin, size_t bytes)
+{
+    (void)s;
+    return tcp_relay_pace(arg, twin, true, bytes);
+}
+
 const struct stream_handler client_stream_handler = {
+    .pace = on_pace,
     .opened = on_opened,
     .input = on_input,
     .idle = on_idle,

@@ -51,6 +51,15 @@ static void connect_failed(struct worker *w, const struct stream *s, struct peer
     answer(w, turn_server_connected(w->core, peer->conn, false, pkt, w->now_ms), pkt);
 }
 
+uint32_t tcp_relay_pace(struct worker *w, struct stream *s, bool to_peer, size_t bytes)
+{
+    const struct peer_stream *peer = stream_owner(s);
+
+    return peer->conn == NULL
+               ? 0
+               : turn_server_conn_pace(w->core, peer->conn, to_peer, bytes, w->now_ms);
+}
+
 static void on_peer_closed(void *arg, struct stream *s, enum stream_close why)
 {
     struct worker *w = arg;
@@ -68,8 +77,15 @@ static void on_peer_closed(void *arg, struct stream *s, enum stream_close why)
     turn_server_conn_closed(w->core, peer->conn);
 }
 
+static uint32_t on_peer_pace(void *arg, struct stream *s, struct stream *twin, size_t bytes)
+{
+    (void)twin;
+    return tcp_relay_pace(arg, s, false, bytes);
+}
+
 static const struct stream_handler connecting_handler = {
     .opened = on_connected,
+    .pace = on_peer_pace,
     .closed = on_peer_closed,
 };
 
@@ -97,6 +113,7 @@ static void on_accepted(void *arg, struct stream *s)
 
 static const struct stream_handler accepted_handler = {
     .opened = on_accepted,
+    .pace = on_peer_pace,
     .closed = on_peer_closed,
 };
 

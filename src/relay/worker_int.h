@@ -196,6 +196,9 @@ int tcp_relay_connect(struct worker *w, void *port, const struct net_addr *peer,
                       struct turn_conn *conn, void **out);
 void tcp_relay_disconnect(struct worker *w, struct stream *s);
 
+/* See turn_server_conn_pace(); `s` is the peer's side. */
+uint32_t tcp_relay_pace(struct worker *w, struct stream *s, bool to_peer, size_t bytes);
+
 /* --- effects.c: what the core asks for ----------------------------------------------------------
  */
 

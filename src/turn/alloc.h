@@ -124,9 +124,10 @@ struct turn_alloc {
     uint32_t perm_count;
     uint32_t gate_generation; /* the configuration whose gate has judged it */
     uint32_t conn_count;
-    uint16_t family_code[2]; /* asked for but not granted: why IPv4 / IPv6 is missing, or 0 */
-    uint8_t protocol;        /* of its relays: NET_UDP or NET_TCP */
-    uint8_t tid[STUN_TID];   /* of the Allocate that made it */
+    uint64_t conns_until_us[2]; /* max-bps: until then its connections have had their share */
+    uint16_t family_code[2];    /* asked for but not granted: why IPv4 / IPv6 is missing, or 0 */
+    uint8_t protocol;           /* of its relays: NET_UDP or NET_TCP */
+    uint8_t tid[STUN_TID];      /* of the Allocate that made it */
 };
 
 /* An ended allocation's making transaction: a late duplicate must not make it again. */

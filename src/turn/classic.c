@@ -39,7 +39,7 @@ enum turn_verdict turn_classic_message(struct turn_server *s, struct pkt *pkt, u
         msg.class != STUN_REQUEST) {
         return turn_drop(s, DROP_BAD_MESSAGE);
     }
-    if (s->config->unauth_per_s != 0 && !rate_take(s->unauth, &pkt->remote.ip, now_ms)) {
+    if (!turn_may_answer(s, pkt, now_ms)) {
         return turn_drop(s, DROP_UNAUTH_RATE);
     }
     stun_out_begin(&out, answer, sizeof(answer), stun_type(msg.method, STUN_ERROR), msg.tid);

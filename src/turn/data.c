@@ -188,7 +188,7 @@ enum turn_verdict turn_on_send(struct turn_server *s, struct pkt *pkt, const str
 /* How long a message to the client may be: `stream_max` on a stream. */
 static uint32_t message_max(const struct five_tuple *tuple, uint32_t stream_max)
 {
-    if (tuple->protocol == NET_UDP) {
+    if (tuple->protocol == NET_UDP || tuple->protocol == NET_PROXIED) {
         return tuple->client.family == NET_V4 ? UDP_MAX_V4 : UDP_MAX_V6;
     }
     return net_is_stream(tuple->protocol) ? stream_max : DTLS_MAX;

@@ -311,7 +311,8 @@ static int unpack_body(struct turn_tables *t, struct turn_alloc *alloc, struct r
 
 static bool transport_known(uint32_t transport)
 {
-    return transport == NET_UDP || transport == NET_DTLS || net_is_stream(transport);
+    return transport == NET_UDP || transport == NET_PROXIED || transport == NET_DTLS ||
+           net_is_stream(transport);
 }
 
 int turn_server_unpack(struct turn_server *s, struct bytes parcel, void *listener,

@@ -174,15 +174,10 @@ static void tell_refusal(const struct turn_call *call, enum stun_code code)
     s->fx.event(s->fx.arg, &event);
 }
 
-/* An answer to a stranger costs a token of his prefix (RFC 8656 section 21.1.1; no reflection). */
-static bool may_answer(struct turn_call *call, enum stun_code code)
+static bool may_answer(const struct turn_call *call, enum stun_code code)
 {
-    struct turn_server *s = call->server;
-
-    if (code == STUN_OK || call->integrity != TURN_NO_INTEGRITY || s->config->unauth_per_s == 0) {
-        return true;
-    }
-    return rate_take(s->unauth, &call->pkt->remote.ip, call->now_ms);
+    return code == STUN_OK || call->integrity != TURN_NO_INTEGRITY ||
+           turn_may_answer(call->server, call->pkt, call->now_ms);
 }
 
 enum turn_verdict turn_reply(struct turn_call *call, enum stun_code code)

@@ -118,6 +118,61 @@ void turn_server_conn_traffic(struct turn_server *s, struct turn_conn *conn, uin
     turn_count(&s->count.to_client_bytes, to_client_bytes);
 }
 
+/* --- bandwidth ----------------------------------------------------------------------------------
+ *
+ * Of a stream nothing can be dropped: it is read less often, and TCP tells the sender. */
+
+enum { US = 1000, PACE_MS = 20, PACE_MAX_MS = 1000 };
+
+/* As a bucket one second deep, but into the red. */
+static uint32_t pace_alloc(const struct turn_server *s, uint64_t *until_us, uint64_t bytes,
+                           uint64_t now_ms)
+{
+    const uint64_t rate = s->config->max_bps;
+    const uint64_t now_us = now_ms * US;
+    const uint64_t depth_us = UINT64_C(1000) * US;
+
+    if (rate == 0) {
+        return 0;
+    }
+    if (*until_us + depth_us < now_us) {
+        *until_us = now_us - depth_us;
+    }
+    *until_us += bytes * US * US / rate;
+    const uint64_t left_ms = *until_us > now_us ? (*until_us - now_us) / US + 1 : 0;
+    return left_ms < PACE_MAX_MS ? (uint32_t)left_ms : PACE_MAX_MS;
+}
+
+static uint32_t pace_server(struct turn_server *s, int way, uint64_t bytes, uint64_t now_ms)
+{
+    uint64_t *owed = &s->owed[way];
+
+    if (!s->config->limit_capacity) {
+        *owed = 0;
+        return 0;
+    }
+    *owed += bytes;
+    if (s->lease[way] < *owed) {
+        const uint64_t want = *owed - s->lease[way];
+        s->lease[way] += s->fx.capacity_lease(
+            s->fx.arg, way, want < UINT32_MAX ? (uint32_t)want : UINT32_MAX, now_ms);
+    }
+    const uint64_t paid = s->lease[way] < *owed ? s->lease[way] : *owed;
+    s->lease[way] -= paid;
+    *owed -= paid;
+    return *owed > 0 ? PACE_MS : 0;
+}
+
+uint32_t turn_server_conn_pace(struct turn_server *s, struct turn_conn *conn, bool to_peer,
+                               uint64_t bytes, uint64_t now_ms)
+{
+    const int way = to_peer ? 0 : 1;
+    const uint32_t own = pace_alloc(s, &conn->alloc->conns_until_us[way], bytes, now_ms);
+    const uint32_t all = pace_server(s, way, bytes, now_ms);
+
+    return own > all ? own : all;
+}
+
 /* --- Connect (RFC 6062 section 5.2) -------------------------------------------------------------
  */
 

@@ -31,12 +31,14 @@ struct turn_server {
     const struct turn_config *config;
     struct turn_effects fx;
     struct crypto_mac *mac;
-    struct rate *unauth;  /* answers to strangers, by source prefix */
+    struct rate *unauth;  /* answers to strangers, by source prefix, which is anybody's word */
+    struct rate *proven;  /* the same where a handshake has proven it: streams, DTLS */
     struct rate *lookups; /* slow look-ups of credentials, by source prefix */
     struct turn_tables tables;
     struct wheel wheel;
     uint64_t now_ms; /* of the call under way */
     uint64_t wall_s;
+    uint64_t owed[2];  /* bytes of connections that were relayed and not leased yet */
     uint64_t lease[2]; /* bytes of the server's bandwidth in hand: towards peers, towards clients */
     uint32_t instance;
     uint32_t instances;
@@ -120,6 +122,11 @@ MUST_USE int turn_nonce_check(struct turn_server *s, const struct net_addr *clie
 
 /* True when the NONCE says that password algorithms were offered (RFC 8489 section 9.2). */
 bool turn_nonce_offers_algorithms(struct bytes nonce);
+
+/* May a stranger be answered?  It costs a token of his prefix (RFC 8656 section 21.1.1).  Who sends
+ * datagrams in another's name does not use up what the other has on connections, where a response
+ * that is not sent is not asked for again. */
+bool turn_may_answer(struct turn_server *s, const struct pkt *pkt, uint64_t now_ms);
 
 /* --- reply.c: one function makes every response -------------------------------------------------
  */

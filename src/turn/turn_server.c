@@ -11,12 +11,13 @@
 
 enum { LIMITER_SLOTS = 16384 };
 
-/* Both limiters follow the configuration. */
+/* The limiters follow the configuration. */
 static void limiters_configure(struct turn_server *s)
 {
     const struct turn_config *config = s->config;
 
     rate_set(s->unauth, config->unauth_per_s, config->unauth_burst);
+    rate_set(s->proven, config->unauth_per_s, config->unauth_burst);
     rate_set(s->lookups, config->unauth_per_s, config->unauth_burst);
 }
 
@@ -25,13 +26,23 @@ static int limiters_new(struct turn_server *s, struct hash_key key)
     const struct turn_config *config = s->config;
 
     s->unauth = rate_new(config->unauth_per_s, config->unauth_burst, LIMITER_SLOTS, key);
+    s->proven = rate_new(config->unauth_per_s, config->unauth_burst, LIMITER_SLOTS, key);
     s->lookups = rate_new(config->unauth_per_s, config->unauth_burst, LIMITER_SLOTS, key);
-    if (s->unauth == NULL || s->lookups == NULL) {
+    if (s->unauth == NULL || s->proven == NULL || s->lookups == NULL) {
         rate_free(s->unauth);
+        rate_free(s->proven);
         rate_free(s->lookups);
         return -ENOMEM;
     }
     return 0;
+}
+
+bool turn_may_answer(struct turn_server *s, const struct pkt *pkt, uint64_t now_ms)
+{
+    const bool proven = net_is_stream(pkt->transport) || pkt->transport == NET_DTLS;
+
+    return s->config->unauth_per_s == 0 ||
+           rate_take(proven ? s->proven : s->unauth, &pkt->remote.ip, now_ms);
 }
 
 int turn_server_new(const struct turn_server_options *options, struct turn_server **out)
@@ -82,6 +93,7 @@ void turn_server_free(struct turn_server *s)
         turn_end_allocation(s, alloc, TURN_EVENT_CLOSED, s->now_ms);
     }
     rate_free(s->unauth);
+    rate_free(s->proven);
     rate_free(s->lookups);
     crypto_mac_free(s->mac);
     turn_tables_fini(&s->tables);

@@ -215,6 +215,12 @@ uint64_t turn_conn_user_hash(const struct turn_server *server, const struct turn
 void turn_server_conn_traffic(struct turn_server *server, struct turn_conn *conn,
                               uint64_t to_peer_bytes, uint64_t to_client_bytes);
 
+/* `bytes` (or none) have just gone through a bound connection: for how many milliseconds nothing
+ * more should be taken from their sender, so that max-bps and bps-capacity hold in the long run.
+ * 0: go on; else ask again then. */
+MUST_USE uint32_t turn_server_conn_pace(struct turn_server *server, struct turn_conn *conn,
+                                        bool to_peer, uint64_t bytes, uint64_t now_ms);
+
 /* Is `message` (whole) a ConnectionBind request with a CONNECTION-ID?  Then the instance that made
  * that id is `*out_instance` of `instances`: the request has to be judged there.  Pure. */
 bool turn_connection_owner(struct bytes message, uint32_t instances, uint32_t *out_instance);

@@ -130,7 +130,7 @@ static int code_due(struct sim *sim, const struct model_conn *c, bool success)
                      : peers_addr_open(c->row, c->peer.port, sim->model.rules) ? STUN_OK
                                                                                : STUN_FORBIDDEN;
     if (code != STUN_OK && c->integrity == MODEL_UNSIGNED &&
-        !model_may_challenge(&sim->model, a->core, &a->client, sim->now_ms)) {
+        !model_may_challenge(&sim->model, a->core, a->transport, &a->client, sim->now_ms)) {
         return DROPPED;
     }
     return code;
@@ -191,7 +191,8 @@ static void judge_connected(struct sim *sim, struct model_conn *c, const struct 
     if (code == STUN_OK) {
         wait_for_bind(sim, c, r.connection_id);
     } else if (c->integrity == MODEL_UNSIGNED) {
-        model_charge(&sim->model, c->alloc->core, &c->alloc->client, sim->now_ms);
+        model_charge(&sim->model, c->alloc->core, c->alloc->transport, &c->alloc->client,
+                     sim->now_ms);
     }
     referee_send(sim, NULL);
 }

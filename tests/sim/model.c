@@ -331,11 +331,11 @@ uint32_t model_reservation_count(const struct model *m, uint64_t now_ms)
 }
 
 /* The bucket of the client's /32 or /56, refilled; NULL when the model has no room for it. */
-static struct model_prefix *prefix_of(struct model *m, uint8_t core, const struct net_addr *client,
-                                      uint64_t now_ms)
+static struct model_prefix *prefix_of(struct model *m, uint8_t core, uint8_t transport,
+                                      const struct net_addr *client, uint64_t now_ms)
 {
     const uint64_t full = (uint64_t)m->config->unauth_burst * TOKEN;
-    uint8_t bytes[9] = {(uint8_t)(core << 4 | client->family)};
+    uint8_t bytes[9] = {(uint8_t)(core << 4 | (transport != NET_UDP) << 3 | client->family)};
     uint32_t i = 0;
 
     memcpy(bytes + 1, client->ip.b + (client->family == NET_V4 ? 12 : 0),
@@ -364,20 +364,21 @@ static uint64_t tokens_at(const struct model *m, const struct model_prefix *p, u
     return tokens < full ? tokens : full;
 }
 
-bool model_may_challenge(struct model *m, uint8_t core, const struct net_addr *client,
-                         uint64_t now_ms)
+bool model_may_challenge(struct model *m, uint8_t core, uint8_t transport,
+                         const struct net_addr *client, uint64_t now_ms)
 {
     if (m->config->unauth_per_s == 0) {
         return true;
     }
-    const struct model_prefix *p = prefix_of(m, core, client, now_ms);
+    const struct model_prefix *p = prefix_of(m, core, transport, client, now_ms);
     return p == NULL || tokens_at(m, p, now_ms) >= TOKEN;
 }
 
-void model_charge(struct model *m, uint8_t core, const struct net_addr *client, uint64_t now_ms)
+void model_charge(struct model *m, uint8_t core, uint8_t transport, const struct net_addr *client,
+                  uint64_t now_ms)
 {
     struct model_prefix *p =
-        m->config->unauth_per_s == 0 ? NULL : prefix_of(m, core, client, now_ms);
+        m->config->unauth_per_s == 0 ? NULL : prefix_of(m, core, transport, client, now_ms);
 
     if (p != NULL) {
         const uint64_t tokens = tokens_at(m, p, now_ms);

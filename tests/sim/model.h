@@ -223,10 +223,12 @@ void model_recheck(struct model *m, uint64_t now_ms);
 struct model_reservation *model_reservation(struct model *m, uint64_t token, uint64_t now_ms);
 uint32_t model_reservation_count(const struct model *m, uint64_t now_ms);
 
-/* May another unsigned refusal go to that source now?  model_charge() when one went. */
-bool model_may_challenge(struct model *m, uint8_t core, const struct net_addr *client,
-                         uint64_t now_ms);
-void model_charge(struct model *m, uint8_t core, const struct net_addr *client, uint64_t now_ms);
+/* May another unsigned refusal go to that source now?  Datagrams, whose source anybody may borrow,
+ * have another account than the rest.  model_charge() when one went. */
+bool model_may_challenge(struct model *m, uint8_t core, uint8_t transport,
+                         const struct net_addr *client, uint64_t now_ms);
+void model_charge(struct model *m, uint8_t core, uint8_t transport, const struct net_addr *client,
+                  uint64_t now_ms);
 
 /* The time of some deadline of some allocation, the `pick`-th of them; 0 when there is none. */
 uint64_t model_deadline(const struct model *m, uint32_t pick, uint64_t now_ms);

@@ -445,7 +445,7 @@ static void apply_challenge_limit(struct model *m, const struct model_input *at,
     if (e->integrity != MODEL_UNSIGNED || e->code_count <= (may_succeed ? 1U : 0U)) {
         return;
     }
-    if (!model_may_challenge(m, at->core, at->from, at->now_ms)) {
+    if (!model_may_challenge(m, at->core, at->transport, at->from, at->now_ms)) {
         e->code[0] = STUN_OK;
         e->code_count = may_succeed ? 1 : 0;
         e->drop = true;

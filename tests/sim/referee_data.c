@@ -96,7 +96,7 @@ void referee_noise(struct sim *sim, const struct model_input *at, struct net_pac
             sim_fail(sim, "classic STUN was answered");
         }
         if (classic || (r.msg.class == STUN_ERROR && !r.has_mi && !r.has_mi256)) {
-            model_charge(&sim->model, at->core, at->from, at->now_ms);
+            model_charge(&sim->model, at->core, at->transport, at->from, at->now_ms);
         }
         if (r.msg.class == STUN_SUCCESS && r.msg.method != STUN_BINDING) {
             sim_fail(sim, "noise was answered with a success");

@@ -186,7 +186,7 @@ static void judge_answer(struct sim *sim, const struct model_input *at, const st
         sim_fail(sim, "an answer of %u bytes", sim->pkt.len);
     }
     if (unsigned_ && refused) {
-        model_charge(&sim->model, at->core, at->from, at->now_ms);
+        model_charge(&sim->model, at->core, at->transport, at->from, at->now_ms);
     }
     sim->seen.answer[in->kind][code]++;
     if (!refused) {

@@ -219,6 +219,47 @@ static void splice__from_inside_the_handler(void **state)
     }
 }
 
+/* --- pace ---------------------------------------------------------------------------------------
+ */
+
+static const struct stream *slow;
+
+/* `slow` waits 1000 ms whenever something has come from it. */
+static uint32_t pace(void *arg, struct stream *s, struct stream *twin, size_t bytes)
+{
+    (void)arg;
+    assert_ptr_not_equal(s, twin);
+    return s == slow && bytes > 0 ? 1000 : 0;
+}
+
+static void splice__reads_no_faster_than_it_may(void **state)
+{
+    struct pair pair;
+    struct stage *stage = &pair.stage;
+
+    (void)state;
+    pair_join(&pair, NULL);
+    stage->handler.pace = pace;
+    slow = pair.sa;
+    stream_splice(pair.sa, pair.sb, IDLE_MS);
+    peer_text(pair.a, "one");
+    STAGE_UNTIL(stage, peer_pump(pair.b) == 3);
+    peer_text(pair.a, "two");
+    peer_fin(pair.a); /* its end waits, too */
+    stage_pass(stage, 999);
+    stage_settle(stage);
+    assert_int_equal(peer_pump(pair.b), 3);
+    peer_text(pair.b, "free"); /* the other way is another matter */
+    stage_settle(stage);
+    stage_pass(stage, 1);
+    STAGE_UNTIL(stage, peer_pump(pair.b) == 6);
+    assert_false(pair.b->eof);
+    stage_pass(stage, 1000);
+    STAGE_UNTIL(stage, (peer_pump(pair.b), pair.b->eof));
+    stage_bytes_are(&pair.b->got, "onetwo");
+    pair_close(&pair);
+}
+
 /* --- ends ---------------------------------------------------------------------------------------
  */
 
@@ -434,6 +475,7 @@ int main(void)
         cmocka_unit_test(splice__interprets_nothing),
         cmocka_unit_test(splice__begins_with_what_was_held_back),
         cmocka_unit_test(splice__from_inside_the_handler),
+        cmocka_unit_test(splice__reads_no_faster_than_it_may),
         cmocka_unit_test(splice__half_closes_both_ways),
         cmocka_unit_test(splice__passes_a_reset_on),
         cmocka_unit_test(splice__passes_a_reset_on_while_stalled),

@@ -175,7 +175,11 @@ void stage_open(struct stage *stage, const struct stage_options *options)
     *stage = (struct stage){
         .now_ms = STAGE_START_MS,
         .idle_answer = true,
-        .handler = {on_opened, on_input, on_ended, on_idle, on_closed},
+        .handler = {.opened = on_opened,
+                    .input = on_input,
+                    .ended = on_ended,
+                    .idle = on_idle,
+                    .closed = on_closed},
     };
     stage->loop = loop_new(NULL);
     assert_non_null(stage->loop);

@@ -556,6 +556,55 @@ static void traffic__of_connections_counts_for_the_allocation(void **state)
     assert_int_equal(t->s.w.events.last_traffic.to_client_bytes, 70002);
 }
 
+/* What may pass in `seconds` when every sender asks first, `chunk` bytes at a time. */
+static uint64_t paced_bytes(struct tcp_stage *t, struct turn_conn *conn, bool to_peer,
+                            uint32_t chunk, uint32_t seconds)
+{
+    const uint64_t end_ms = t->s.w.now_ms + seconds * UINT64_C(1000);
+    uint64_t bytes = 0;
+
+    while (t->s.w.now_ms < end_ms) {
+        uint32_t wait_ms = turn_server_conn_pace(t->s.w.server, conn, to_peer, 0, t->s.w.now_ms);
+        if (wait_ms == 0) {
+            bytes += chunk;
+            wait_ms = turn_server_conn_pace(t->s.w.server, conn, to_peer, chunk, t->s.w.now_ms);
+        }
+        world_advance(&t->s.w, wait_ms > 0 ? wait_ms : 1);
+    }
+    return bytes;
+}
+
+/* Proves T-8656-5-14 */
+static void max_bps__holds_connections_back_by_direction(void **state)
+{
+    struct tcp_stage *t = *state;
+    struct world_conn *conn;
+
+    tcp_stage_allocate(t);
+    (void)tcp_stage_connect(t, &t->peer, &conn);
+    assert_int_equal(turn_server_conn_pace(t->s.w.server, conn->conn, true, 1U << 30, 0), 0);
+    t->s.w.config.max_bps = 100000;
+    const uint64_t small = paced_bytes(t, conn->conn, true, 1000, 10);
+    assert_true(small >= 1000000 && small <= 1101000);
+    const uint64_t large = paced_bytes(t, conn->conn, false, 262144, 15); /* longer than a second */
+    assert_true(large >= 1500000 && large <= 1600000 + 262144);
+}
+
+static void capacity__holds_connections_back(void **state)
+{
+    struct tcp_stage *t = *state;
+    struct world_conn *conn;
+
+    tcp_stage_allocate(t);
+    (void)tcp_stage_connect(t, &t->peer, &conn);
+    t->s.w.config.limit_capacity = true;
+    t->s.w.capacity_left[0] = 50 * 1000;
+    const uint64_t passed = paced_bytes(t, conn->conn, true, 4000, 10);
+    assert_true(passed >= 48000 && passed <= 52000);
+    t->s.w.capacity_left[0] = 4000 * 1000; /* what is owed goes first */
+    assert_int_equal(turn_server_conn_pace(t->s.w.server, conn->conn, true, 0, t->s.w.now_ms), 0);
+}
+
 static void user_hash__tells_users_apart(void **state)
 {
     struct tcp_stage *t = *state;
@@ -707,6 +756,8 @@ int main(void)
         TCP_TEST(connection__that_ends_is_forgotten),
         TCP_TEST(reload__closes_what_the_gate_no_longer_grants),
         TCP_TEST(traffic__of_connections_counts_for_the_allocation),
+        TCP_TEST(max_bps__holds_connections_back_by_direction),
+        TCP_TEST(capacity__holds_connections_back),
         TCP_TEST(user_hash__tells_users_apart),
         TCP_TEST(bound__of_an_allocation_is_a_want_of_capacity),
         TCP_TEST(bound__of_all_leaves_each_its_share),

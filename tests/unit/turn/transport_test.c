@@ -453,6 +453,27 @@ static void classic_request__costs_a_challenge(void **state)
     assert_int_equal(world_drops(&s->w, DROP_UNAUTH_RATE), 1);
 }
 
+/* A flood of datagrams in a client's name does not keep its connections from being answered. */
+static void challenges__on_streams_have_an_account_of_their_own(void **state)
+{
+    struct stage *s = *state;
+
+    s->w.config.unauth_per_s = 1;
+    s->w.config.unauth_burst = 2;
+    assert_int_equal(world_reconfigure(&s->w, NULL, NULL), 0);
+    for (uint32_t before = 0; world_drops(&s->w, DROP_UNAUTH_RATE) == 0; before++) {
+        assert_true(before < 10);
+        switch_to(&s->c, NET_UDP);
+        (void)client_challenge(&s->c);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        switch_to(&s->c, others[i]);
+        assert_true(client_challenge(&s->c));
+    }
+    assert_false(client_challenge(&s->c)); /* but an account it is */
+    assert_int_equal(world_drops(&s->w, DROP_UNAUTH_RATE), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -472,6 +493,7 @@ int main(void)
         STAGE_TEST(classic_request__over_dtls_is_an_error),
         STAGE_TEST(classic_others__get_no_answer),
         STAGE_TEST(classic_request__costs_a_challenge),
+        STAGE_TEST(challenges__on_streams_have_an_account_of_their_own),
     };
     return cmocka_run_group_tests_name("transport", tests, NULL, NULL);
 }
