@@ -120,6 +120,8 @@ static void ring(struct stream *s)
         stream_rearm(s);
         return;
     }
+    /* What was cut off must not look complete. */
+    s->abort = s->abort || (s->state == STREAM_FINISHING && !stream_out_done(s));
     stream_die(s, d.why, d.why == STREAM_CLOSE_IDLE ? 0 : ETIMEDOUT);
 }
 

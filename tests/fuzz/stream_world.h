@@ -45,14 +45,18 @@ struct world_conn {
     unsigned engine;
     uint8_t phase; /* enum world_phase */
     bool begun;
+    bool accepted;
     bool paused;
     bool ended;
-    bool finished;
+    bool finished;  /* by the handler, or by its owner */
+    bool cleanly;   /* ... and nothing else has ended it */
+    bool late;      /* ... and time has passed since */
     bool blind_in;  /* what comes in is not what the log says: TLS that is none */
     bool blind_out; /* what goes out is no list of answers */
 
     int fd; /* the far end; -1: closed */
     SSL *ssl;
+    bool secure; /* it has begun TLS */
     struct net_addr far;
     bool deaf;
     bool shut;   /* it has sent its FIN */
@@ -85,6 +89,7 @@ struct stream_world {
     struct world_conn conns[WORLD_CONNS];
     struct conn_limit *shared;
     struct stream_limits limits;
+    uint32_t max_streams; /* of an engine */
     uint64_t now_ms;
     int accept_fd; /* where engines connect to */
     struct net_addr accept_address;
@@ -128,7 +133,7 @@ void far_say(struct world_conn *c, const uint8_t *data, size_t len);
 /* Send up to `n` bytes of what has been said. */
 void far_push(struct world_conn *c, size_t n);
 
-/* Begin TLS, if nothing else was said in the clear. */
+/* Begin TLS, if nothing else was said in the clear; under TLS: change the keys. */
 void far_tls(struct world_conn *c);
 
 /* True when something came. */

@@ -119,9 +119,9 @@ static void be_connected(struct stream_world *w, struct world_conn *c, bool refu
     struct net_addr from = w->accept_address;
 
     from.port = 0;
-    const int err = stream_connect(w->ends[c->engine].streams, &from,
-                                   refused ? &w->nowhere : &w->accept_address, &world_handler,
-                                   &c->stream);
+    const int err =
+        stream_connect(w->ends[c->engine].streams, &from,
+                       refused ? &w->nowhere : &w->accept_address, &world_handler, &c->stream);
     if (err < 0) {
         c->stream = NULL;
         return;
@@ -201,9 +201,15 @@ void far_tls(struct world_conn *c)
     const bool fits = c->log_len == 0 ? c->phase == WORLD_FIRST
                                       : c->phase == WORLD_FIRST && c->taken == c->log_len;
 
-    if (c->fd < 0 || c->ssl != NULL || c->shut || !fits) {
+    if (c->ssl != NULL && SSL_is_init_finished(c->ssl) != 0) { /* once more: other keys */
+        (void)SSL_key_update(c->ssl, SSL_KEY_UPDATE_REQUESTED);
+        (void)SSL_do_handshake(c->ssl);
+        ERR_clear_error();
+    }
+    if (c->fd < 0 || c->secure || c->shut || c->twin != NULL || !fits) {
         return;
     }
+    c->secure = true;
     c->ssl = SSL_new(client_context());
     if (c->ssl == NULL || SSL_set_fd(c->ssl, c->fd) != 1) {
         abort();
@@ -300,6 +306,8 @@ bool far_read(struct stream_world *w, struct world_conn *c)
         return true;
     }
     c->quiet = n == 0 || errno != EAGAIN;
+    /* OpenSSL refuses tickets that come after its own close_notify, and what is behind them. */
+    c->blind_out = c->blind_out || (c->quiet && c->ssl != NULL && c->shut);
     return false;
 }
 

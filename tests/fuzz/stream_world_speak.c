@@ -3,6 +3,7 @@
  * message says what is done beside answering it. */
 #include <assert.h>
 #include <errno.h>
+#include <openssl/ssl.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -11,7 +12,7 @@
 #include "wire/proxy_header.h"
 #include "wire/stream_frame.h"
 
-enum { TLS_HANDSHAKE = 22 };
+enum { TLS_HANDSHAKE = 22, PACE_BYTES = 512 };
 
 /* The second byte of a message. */
 enum {
@@ -63,13 +64,14 @@ void world_close(struct world_conn *c, bool abort)
 static bool may_splice(const struct world_conn *c)
 {
     return c->stream != NULL && c->twin == NULL && c->phase != WORLD_HTTP &&
-           (stream_ssl(c->stream) == NULL || SSL_is_init_finished(stream_ssl(c->stream)) != 0);
+           (stream_ssl(c->stream) == NULL ? !c->secure
+                                          : SSL_is_init_finished(stream_ssl(c->stream)) != 0);
 }
 
 static void is_twin(struct world_conn *c, struct world_conn *twin)
 {
-    c->blind_out = c->blind_out || twin->blind_in || c->got != 0 ||
-                   c->answer_next != c->answer_count;
+    c->blind_out =
+        c->blind_out || twin->blind_in || c->got != 0 || c->answer_next != c->answer_count;
     c->twin = twin;
     c->twin_at = twin->taken;
     c->paused = false;
@@ -128,8 +130,8 @@ static enum step read_proxy(struct world_conn *c, struct stream *s, struct bytes
 static enum step read_first(struct world_conn *c, struct stream *s, struct bytes in)
 {
     if (stream_ssl(s) == NULL && in.p[0] == TLS_HANDSHAKE) {
-        c->blind_in = c->blind_in || c->ssl == NULL;
-        c->blind_out = c->blind_out || c->ssl == NULL;
+        c->blind_in = c->blind_in || !c->secure;
+        c->blind_out = c->blind_out || !c->secure;
         if (stream_start_tls(s, far_server_context()) < 0) {
             world_close(c, false);
         }
@@ -176,9 +178,8 @@ static void answer(struct stream_world *w, struct world_conn *c, uint8_t *data, 
     if (a.len < WORLD_ANSWER_HEAD || c->answer_count == WORLD_ANSWERS) {
         return;
     }
-    struct writer head = writer_over(out, WORLD_ANSWER_HEAD);
-    put_be32(&head, c->answer_count);
-    put_be32(&head, a.len);
+    be32_put(out, c->answer_count);
+    be32_put(out + 4, a.len);
     c->answers[c->answer_count] = a;
     if (stream_send(c->stream, a.datagram ? STREAM_DATAGRAM : STREAM_CONTROL, out, a.len)) {
         c->answer_count++;
@@ -223,6 +224,7 @@ static enum step act(struct stream_world *w, struct world_conn *c, uint8_t how, 
         stream_finish(c->stream);
         return STEP_STOP;
     case FAIL:
+        c->finished = true;
         stream_fail(c->stream);
         return STEP_STOP;
     case MOVE: {
@@ -278,12 +280,15 @@ static void check_input(struct world_conn *c, const struct stream *s, const uint
                         size_t len)
 {
     assert(c->stream == s && len > 0);
-    assert(!c->paused && !c->ended && !c->finished && c->twin == NULL);
-    if (c->blind_in) {
+    assert(!c->paused);
+    assert(!c->finished);
+    assert(c->twin == NULL);
+    if (c->blind_in || (c->secure && stream_ssl(s) == NULL)) { /* or a real ClientHello */
         return;
     }
     assert(len <= c->sent - c->taken);
     assert(c->taken + len >= c->seen);
+    assert(!c->ended || c->taken + len == c->seen); /* what was kept, when resumed */
     assert(memcmp(c->log + c->taken, data, len) == 0);
     c->seen = c->taken + (uint32_t)len;
 }
@@ -316,15 +321,23 @@ static size_t on_input(void *arg, struct stream *s, uint8_t *data, size_t len)
     return done;
 }
 
+/* Has the far end of `c` opened `s`?  A port may serve twice, towards two listeners. */
+static bool is_of(const struct stream_world *w, const struct world_conn *c, const struct stream *s)
+{
+    return c->begun && !c->accepted && net_addr_equal(&c->far, stream_remote(s)) &&
+           net_addr_equal(&w->ends[c->engine].address, stream_local(s));
+}
+
 static void on_opened(void *arg, struct stream *s)
 {
     struct stream_world *w = arg;
     struct world_conn **owner = stream_owner(s);
 
     for (unsigned i = 0; *owner == NULL && i < WORLD_CONNS; i++) {
-        if (w->conns[i].begun && net_addr_equal(&w->conns[i].far, stream_remote(s))) {
+        if (is_of(w, &w->conns[i], s)) {
             *owner = &w->conns[i];
             (*owner)->stream = s;
+            (*owner)->accepted = true;
         }
     }
     assert(*owner != NULL && (*owner)->stream == s);
@@ -352,10 +365,29 @@ static bool on_idle(void *arg, struct stream *s)
 
 static void on_closed(void *arg, struct stream *s, enum stream_close why)
 {
+    struct world_conn *c = conn_of(s);
+
     (void)arg;
-    (void)why;
-    assert(conn_of(s)->stream == s && why < STREAM_CLOSE_COUNT);
-    conn_of(s)->stream = NULL;
+    assert(c->stream == s && why < STREAM_CLOSE_COUNT);
+    c->cleanly = c->finished && (why == STREAM_CLOSE_LOCAL || why == STREAM_CLOSE_PROTOCOL);
+    c->stream = NULL;
 }
 
-const struct stream_handler world_handler = {on_opened, on_input, on_ended, on_idle, on_closed};
+/* Some are slow: a millisecond for so many bytes. */
+static uint32_t on_pace(void *arg, struct stream *s, struct stream *twin, size_t bytes)
+{
+    const struct stream_world *w = arg;
+    const struct world_conn *c = conn_of(s);
+
+    assert(c->stream == s && c->twin != NULL && c->twin->stream == twin);
+    return (c - w->conns) % 4 == 3 ? (uint32_t)(bytes / PACE_BYTES) : 0;
+}
+
+const struct stream_handler world_handler = {
+    .opened = on_opened,
+    .input = on_input,
+    .ended = on_ended,
+    .idle = on_idle,
+    .closed = on_closed,
+    .pace = on_pace,
+};

@@ -4,8 +4,12 @@
 STERNA_BIN names the binary (default: build/release/sterna).  With INTEROP_SERVER=coturn the same
 tests run against Debian's coturn: a way to tell a fault of the server from one of the test.
 """
+import contextlib
 import os
+import re
 import pathlib
+import random
+import signal
 import socket
 import struct
 import subprocess
@@ -17,13 +21,28 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 STERNA = os.environ.get("STERNA_BIN", str(ROOT / "build" / "release" / "sterna"))
 KIND = os.environ.get("INTEROP_SERVER", "sterna")
 USER, PASSWORD, REALM, SECRET = "user", "pass", "example.org", "north"
+ENDED_WELL = (0, -signal.SIGTERM) if KIND == "coturn" else (0,)
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes its time, and is not repeated under the sanitizers")
 
 
-def free_port(host="127.0.0.1"):
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as s:
-        s.bind((host, 0))
-        return s.getsockname()[1]
+
+GIVEN = set()
+
+
+def free_port():
+    """A port that nobody has on loopback, for UDP and TCP, IPv4 and IPv6.  It lies below those that the system gives
+    to clients, so none of them takes it before the server does, and is given once."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+                for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                    stack.enter_context(socket.socket(family, kind)).bind((host, port))
+            if port not in GIVEN:
+                GIVEN.add(port)
+                return port
 
 
 def binding_answered(host, port, timeout=0.3):
@@ -41,11 +60,21 @@ def binding_answered(host, port, timeout=0.3):
             return False
 
 
+def connects(host, port):
+    """True when a TCP connection to host:port can be made."""
+    try:
+        socket.create_connection((host, port), 0.3).close()
+        return True
+    except OSError:
+        return False
+
+
 class Server:
     """A running server process and where to reach it."""
 
     def __init__(self, directory, **options):
         self.port = free_port()
+        self.tls_port = options.get("tls-listening-port")
         self.user, self.password, self.realm, self.secret = USER, PASSWORD, REALM, SECRET
         self.log = directory / "server.log"
         config = {
@@ -65,26 +94,40 @@ class Server:
         path = directory / "turnserver.conf"
         path.write_text("".join(self._lines(config)))
         if KIND == "coturn":
-            command = ["turnserver", "-c", str(path), "--log-file=stdout", "--no-cli"]
+            command = ["turnserver", "-c", str(path), "--log-file=stdout", "--no-cli", "--no-rfc5780"]
         else:
             command = [STERNA, "serve", "-c", str(path)]
         self.output = open(self.log, "wb")
         self.process = subprocess.Popen(command, stdout=self.output, stderr=subprocess.STDOUT,
                                         stdin=subprocess.DEVNULL, cwd=directory)
         deadline = time.monotonic() + 20
-        while not binding_answered("127.0.0.1", self.port):
+        while not self._serves():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 pytest.fail("the server did not come up:\n" + self.log.read_text(errors="replace"))
 
+    def _serves(self):
+        return binding_answered("127.0.0.1", self.port) and (
+            self.tls_port is None or all(connects(host, self.tls_port) for host in ("127.0.0.1", "::1")))
+
     @staticmethod
     def _lines(config):
-        unknown_to_coturn = {"rfc5766-channel-numbers", "allow-private-peers"}
+        unknown_to_coturn = {"rfc5766-channel-numbers", "allow-private-peers", "dtls", "max-connections-per-ip",
+                             "max-connections-per-net6"}
         for name, value in config.items():
             if value is None or (KIND == "coturn" and name in unknown_to_coturn):
                 continue
             for one in value if isinstance(value, list) else [value]:
                 yield f"{name}\n" if one is True else f"{name}={one}\n"
+
+    def delivered(self):
+        """Stop it; how many packets of peers went to clients, none of them dropped on the way."""
+        assert self.stop() in ENDED_WELL
+        log = self.log.read_text(errors="replace")
+        dropped = re.findall(r"connections\.count .* dropped=(\d+)", log)
+        assert dropped and int(dropped[-1]) == 0, log
+        ended = re.findall(r"allocation\.(?:deleted|closed|expired) .* to_client_packets=(\d+)", log)
+        return sum(int(packets) for packets in ended)
 
     def stop(self):
         if self.process.poll() is None:
@@ -104,7 +147,7 @@ def server(tmp_path):
     one of them (437, as RFC 8656 wants it)."""
     s = Server(tmp_path)
     yield s
-    assert s.stop() == 0, s.log.read_text(errors="replace")
+    assert s.stop() in ENDED_WELL, s.log.read_text(errors="replace")
 
 
 @pytest.fixture
@@ -120,6 +163,58 @@ def make_server(tmp_path):
     yield make
     for s in started:
         s.stop()
+
+
+class Certificates:
+    """An authority, a server of that authority on loopback, and a client; all as PEM files."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.ca, self.ca_key = self._new("ca", "-x509", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+        self.server, self.server_key = self._signed("server", "serverAuth")
+        self.client, self.client_key = self._signed("client", "clientAuth")
+
+    def _run(self, *arguments):
+        subprocess.run(["openssl", *arguments], cwd=self.directory, check=True, capture_output=True, timeout=60)
+
+    def _new(self, name, *flags):
+        self._run("req", "-new", *flags, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                  "-subj", f"/CN=interop {name}", "-keyout", f"{name}.key", "-out", f"{name}.pem")
+        return self.directory / f"{name}.pem", self.directory / f"{name}.key"
+
+    def _signed(self, name, usage):
+        request, key = self._new(name)
+        extensions = self.directory / f"{name}.ext"
+        extensions.write_text("subjectAltName=IP:127.0.0.1,IP:::1,DNS:localhost\n"
+                              f"extendedKeyUsage={usage}\n")
+        self._run("x509", "-req", "-in", str(request), "-CA", str(self.ca), "-CAkey", str(self.ca_key),
+                  "-set_serial", "0x" + os.urandom(8).hex(), "-days", "2", "-extfile", str(extensions),
+                  "-out", f"{name}.crt")
+        return self.directory / f"{name}.crt", key
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def stream_server(tmp_path, certificates):
+    """A server for UDP, TCP, TLS and DTLS, which lets one address have any number of connections: all clients
+    of these tests come from one.  stream_server(**options) starts it."""
+    started = []
+
+    def make(**options):
+        s = Server(tmp_path, **{
+            "tls-listening-port": free_port(), "cert": certificates.server, "pkey": certificates.server_key,
+            "dtls": True, "verbose": True, "max-connections-per-ip": 0, "max-connections-per-net6": 0,
+            **{k.replace("_", "-"): v for k, v in options.items()}})
+        started.append(s)
+        return s
+
+    yield make
+    for s in started:
+        assert s.stop() in ENDED_WELL, s.log.read_text(errors="replace")
 
 
 @pytest.fixture(scope="session")

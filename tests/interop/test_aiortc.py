@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""aioice and aiortc, relay candidates only: ICE data and an SCTP data channel through two allocations."""
+"""aioice and aiortc, relay candidates only: ICE data and an SCTP data channel through two allocations, over UDP, TCP
+and TLS."""
 import asyncio
+import ssl
 
 import pytest
 
@@ -11,15 +13,17 @@ from aioice.ice import TransportPolicy  # noqa: E402
 import aiortc.rtcicetransport  # noqa: E402
 
 
-def relay_only(server):
+def relay_only(server, transport, host):
+    tls = transport == "tls"
     return aioice.Connection(
         ice_controlling=False, components=1, use_ipv6=False,
-        turn_server=("127.0.0.1", server.port), turn_username=server.user, turn_password=server.password,
+        turn_server=(host, server.tls_port if tls else server.port), turn_username=server.user,
+        turn_password=server.password, turn_ssl=tls, turn_transport="udp" if transport == "udp" else "tcp",
         transport_policy=TransportPolicy.RELAY)
 
 
-async def ice_echo(server):
-    a, b = relay_only(server), relay_only(server)
+async def ice_echo(server, transport="udp", host="127.0.0.1"):
+    a, b = relay_only(server, transport, host), relay_only(server, transport, host)
     a.ice_controlling = True
     await asyncio.gather(a.gather_candidates(), b.gather_candidates())
     assert a.local_candidates and all(c.type == "relay" for c in a.local_candidates + b.local_candidates)
@@ -44,9 +48,26 @@ def test_aioice_relay_only(server):
     asyncio.run(asyncio.wait_for(ice_echo(server), 60))
 
 
-async def data_channel(server, size):
-    ice = aiortc.RTCConfiguration([aiortc.RTCIceServer(
-        f"turn:127.0.0.1:{server.port}?transport=udp", server.user, server.password)])
+@pytest.fixture
+def trust(monkeypatch, certificates):
+    """OpenSSL's default contexts, which aioice uses, trust the authority of these tests, and no other."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+def test_aioice_over_stream(stream_server, trust, transport, host):
+    asyncio.run(asyncio.wait_for(ice_echo(stream_server(), transport, host), 60))
+
+
+def test_aioice_without_trust(stream_server):
+    """It looks at the certificate: without the authority there is no connection."""
+    with pytest.raises(ssl.SSLCertVerificationError):
+        asyncio.run(asyncio.wait_for(ice_echo(stream_server(), "tls"), 60))
+
+
+async def data_channel(server, url, size):
+    ice = aiortc.RTCConfiguration([aiortc.RTCIceServer(url, server.user, server.password)])
     a, b = aiortc.RTCPeerConnection(ice), aiortc.RTCPeerConnection(ice)
     received, done, opened = {"a": 0, "b": 0}, asyncio.Event(), asyncio.Event()
     channel = a.createDataChannel("data")
@@ -83,10 +104,27 @@ async def data_channel(server, size):
         await asyncio.gather(a.close(), b.close())
 
 
-def test_aiortc_data_channel_relay_only(server, monkeypatch):
+@pytest.fixture
+def relays_alone(monkeypatch):
     class RelayOnly(aioice.Connection):
         def __init__(self, **kwargs):
             super().__init__(transport_policy=TransportPolicy.RELAY, use_ipv6=False, **kwargs)
 
     monkeypatch.setattr(aiortc.rtcicetransport, "Connection", RelayOnly)
-    asyncio.run(asyncio.wait_for(data_channel(server, 200_000), 120))
+
+
+def test_aiortc_data_channel_relay_only(server, relays_alone):
+    url = f"turn:127.0.0.1:{server.port}?transport=udp"
+    asyncio.run(asyncio.wait_for(data_channel(server, url, 200_000), 120))
+
+
+def test_aiortc_data_channel_over_tcp(stream_server, relays_alone):
+    server = stream_server()
+    url = f"turn:127.0.0.1:{server.port}?transport=tcp"
+    asyncio.run(asyncio.wait_for(data_channel(server, url, 200_000), 120))
+
+
+def test_aiortc_data_channel_over_tls(stream_server, relays_alone, trust):
+    server = stream_server()
+    url = f"turns:127.0.0.1:{server.tls_port}?transport=tcp"
+    asyncio.run(asyncio.wait_for(data_channel(server, url, 200_000), 120))

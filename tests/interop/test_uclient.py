@@ -8,9 +8,10 @@ import pytest
 from conftest import PASSWORD, SECRET, USER
 
 
-def uclient(server, peer_port, *flags, host="127.0.0.1", peer="127.0.0.1", credentials=None, timeout=120):
+def uclient(server, peer_port, *flags, host="127.0.0.1", peer="127.0.0.1", credentials=None, timeout=120,
+            port=None):
     """Run turnutils_uclient; returns (exit code, sent, received, output)."""
-    command = ["turnutils_uclient", "-p", str(server.port), "-r", str(peer_port), "-e", peer]
+    command = ["turnutils_uclient", "-p", str(port or server.port), "-r", str(peer_port), "-e", peer]
     command += credentials if credentials is not None else ["-u", USER, "-w", PASSWORD]
     command += list(flags) + [host]
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)

@@ -59,6 +59,7 @@ def tcp_client(home, address):
 
 
 # Proves T-6062-5.2-07, T-6062-5.2-12, K7, K11
+@pytest.mark.long
 def test_a_peer_that_answers_nothing_is_left_alone(cable, tmp_path):
     home, ear = cable
     address = "127.0.0.1", free_port()

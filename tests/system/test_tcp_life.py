@@ -9,7 +9,7 @@ import pytest
 import signed
 import streams
 import turn
-from conftest import wait_for
+from conftest import is_free, wait_for
 
 SOON_S = 5  # more than any scheduler takes, less than any other timeout
 
@@ -72,8 +72,7 @@ def test_the_end_of_the_connection_ends_the_allocation(sterna, end):
         relayed = client.relayed
         end(client.sock.sock)
         server.wait_log("allocation.closed")
-        with signed.bound(port=relayed[1]):  # the relay's port is free again
-            pass
+        wait_for(lambda: is_free(*relayed), "the relay's port to be free again")
         peer.sendto(b"nobody", relayed)
     assert streams.is_served(server)
 

@@ -195,6 +195,7 @@ def black_hole():
 
 
 # Proves T-6062-5.2-02, T-6062-5.2-07, T-6062-5.2-12, K7, K11
+@pytest.mark.long
 def test_a_black_hole_takes_thirty_seconds(server, client, peer, black_hole):
     begin = time.monotonic()
     request, tid = client.connect_request(black_hole)
@@ -435,6 +436,7 @@ def test_a_closed_connection_can_be_made_anew(client, peer):
 
 
 # Proves T-6062-5.2-10, T-6062-5.3-05
+@pytest.mark.long
 @both_ways
 def test_nobody_binds_for_thirty_seconds(client, peer, way):
     there, connection_id = joined(client, peer, way)
