@@ -50,7 +50,6 @@ struct streams *streams_new(const struct streams_options *options)
     list_init(&e->dying);
     list_init(&e->listeners);
     list_init(&e->all);
-    list_init(&e->pipes);
     wheel_init(&e->wheel, options->now_ms);
     streams_set_limits(e, &options->limits);
     e->slab = slab_new(sizeof(struct stream) + options->owner_bytes, options->max_streams);

@@ -28,6 +28,7 @@ enum {
     STREAM_WIRE = 64 * 1024,     /* ciphertext before it is sent */
     STREAM_WIRE_MAX = 64 * 1024, /* with more of it queued the connection is read no more */
     STREAM_VECTORS = 64,
+    STREAM_SPARE_PIPES = 4,
     STREAM_TURN = 512 * 1024, /* bytes that are read in one turn: others have to get on, too */
     STREAM_NONE = UINT16_MAX,
 };
@@ -49,7 +50,6 @@ struct stream_message {
 
 /* Bytes on their way between two sockets. */
 struct stream_pipe {
-    struct list node; /* in streams->pipes while it is free */
     int in;
     int out;
     uint32_t bytes;
@@ -153,8 +153,8 @@ struct streams {
     uint64_t turn_bytes; /* read in this turn */
     uint32_t pipe_count;
     uint32_t pipe_spare;
-    struct list pipes; /* free ones */
-    int reserve_fd;    /* given up for a moment to accept and refuse when descriptors are used up */
+    struct stream_pipe *pipes[STREAM_SPARE_PIPES]; /* free ones, pipe_spare of them */
+    int reserve_fd; /* given up for a moment to accept and refuse when descriptors are used up */
     struct stream_counters count;
     struct stream_message messages[STREAM_MESSAGES];
     uint32_t wire_len;

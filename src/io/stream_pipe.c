@@ -13,7 +13,6 @@
 enum {
     PIPE_BYTES = 256 * 1024,
     PIPES_MAX = 1024, /* of one engine: two descriptors each */
-    PIPES_SPARE = 4,
 };
 
 static struct stream_pipe *pipe_new(struct streams *e)
@@ -29,7 +28,6 @@ static struct stream_pipe *pipe_new(struct streams *e)
         return NULL;
     }
     (void)fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES); /* else it stays smaller */
-    list_init(&p->node);
     p->out = ends[0];
     p->in = ends[1];
     e->pipe_count++;
@@ -46,31 +44,22 @@ static void pipe_free(struct streams *e, struct stream_pipe *p)
 
 static struct stream_pipe *pipe_get(struct streams *e)
 {
-    struct list *node = list_shift(&e->pipes);
-
-    if (node == NULL) {
-        return pipe_new(e);
-    }
-    e->pipe_spare--;
-    return CONTAINER_OF(node, struct stream_pipe, node);
+    return e->pipe_spare > 0 ? e->pipes[--e->pipe_spare] : pipe_new(e);
 }
 
 static void pipe_put(struct streams *e, struct stream_pipe *p)
 {
-    if (p->bytes > 0 || e->pipe_spare >= PIPES_SPARE) {
+    if (p->bytes > 0 || e->pipe_spare == STREAM_SPARE_PIPES) {
         pipe_free(e, p);
-        return;
+    } else {
+        e->pipes[e->pipe_spare++] = p;
     }
-    list_push(&e->pipes, &p->node);
-    e->pipe_spare++;
 }
 
 void stream_pipes_free(struct streams *e)
 {
-    struct list *node;
-
-    while ((node = list_shift(&e->pipes)) != NULL) {
-        pipe_free(e, CONTAINER_OF(node, struct stream_pipe, node));
+    while (e->pipe_spare > 0) {
+        pipe_free(e, e->pipes[--e->pipe_spare]);
     }
 }
 

@@ -182,7 +182,8 @@ def accepted(listener):
 
 def is_silent(sock, seconds=0.0):
     """Does nothing come for so long?"""
-    return not select.select([sock.fileno()], [], [], seconds)[0]
+    kept = getattr(sock, "buffer", b"") or (hasattr(sock, "pending") and sock.pending())
+    return not kept and not select.select([sock.fileno()], [], [], seconds)[0]
 
 
 def start_with_sections(sterna, text, **options):
