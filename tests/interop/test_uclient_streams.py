@@ -41,8 +41,8 @@ def run_at_once(server, echo_peer, runs):
 
 def expect_all(outcome, messages=MESSAGES, of_what=None):
     code, sent, received, output = outcome
-    assert code == 0, (of_what, output)
-    assert sent == messages and received == sent, (of_what, output)
+    assert code == 0, f"{of_what}\n{output}"
+    assert sent == messages and received == sent, f"{of_what}\n{output}"
 
 
 def expect_all_of(server, echo_peer, runs, messages=MESSAGES):
@@ -97,8 +97,8 @@ def test_tcp_relay_connected_to(stream_server, echo_peer):
             for family in (IPV4, IPV6) for clients in (2, 20, 20, 20, 20, 20)]
     for one, outcome in zip(runs, run_at_once(stream_server(), echo_peer, runs)):
         code, sent, received, output = outcome
-        assert code == 0, (one, output)
-        assert sent == one["clients"] * MESSAGES and received == sent // 2, (one, output)
+        assert code == 0, f"{one}\n{output}"
+        assert sent == one["clients"] * MESSAGES and received == sent // 2, f"{one}\n{output}"
 
 
 def identity(certificates):
