@@ -183,7 +183,9 @@ def accepted(listener):
 def is_silent(sock, seconds=0.0):
     """Does nothing come for so long?"""
     kept = getattr(sock, "buffer", b"") or (hasattr(sock, "pending") and sock.pending())
-    return not kept and not select.select([sock.fileno()], [], [], seconds)[0]
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN)
+    return not kept and not poll.poll(seconds * 1000)
 
 
 def start_with_sections(sterna, text, **options):
