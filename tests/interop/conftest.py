@@ -23,9 +23,9 @@ KIND = os.environ.get("INTEROP_SERVER", "sterna")
 USER, PASSWORD, REALM, SECRET = "user", "pass", "example.org", "north"
 ENDED_WELL = (0, -signal.SIGTERM) if KIND == "coturn" else (0,)
 
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes its time, and is not repeated under the sanitizers")
-
 
 
 GIVEN = set()

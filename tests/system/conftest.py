@@ -24,9 +24,9 @@ import turn  # noqa: E402
 STERNA = os.environ.get("STERNA_BIN", str(ROOT / "build" / "release" / "sterna"))
 LIMIT_S = 30  # a sanitizer's build on a busy machine takes its time
 
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes its time, and is not repeated under the sanitizers")
-
 
 
 def is_free(ip, port):

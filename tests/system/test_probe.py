@@ -12,18 +12,13 @@ import time
 
 import pytest
 
+from conftest import free_port
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STERNA = os.environ.get("STERNA_BIN", str(ROOT / "build/release/sterna"))
 COTURN = shutil.which("turnserver")
 BINDING = bytes.fromhex("000100002112a442") + b"probe-ready!"
 LIMIT_S = 20
-
-
-def free_port(ip):
-    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        sock.bind((ip, 0))
-        return sock.getsockname()[1]
 
 
 def wait_ready(ip, port, process):
