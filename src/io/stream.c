@@ -330,6 +330,12 @@ static void move_all(struct list *to, struct list *from)
     }
 }
 
+/* Serving counts what it has read. */
+static bool turn_is_spent(const struct streams *e)
+{
+    return e->turn_bytes >= STREAM_TURN;
+}
+
 static void serve_ready(struct streams *e)
 {
     struct list round;
@@ -338,7 +344,7 @@ static void serve_ready(struct streams *e)
     list_init(&round);
     move_all(&round, &e->ready);
     e->turn_bytes = 0;
-    while (e->turn_bytes < STREAM_TURN && (node = list_shift(&round)) != NULL) {
+    while (!turn_is_spent(e) && (node = list_shift(&round)) != NULL) {
         serve(CONTAINER_OF(node, struct stream, ready));
     }
     move_all(&round, &e->ready); /* those that have had to wait come first */
