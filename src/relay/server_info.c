@@ -80,17 +80,18 @@ void relay_server_log_numbers(const struct relay_server *s)
               LOG_U64("tls", n->tls_established), LOG_U64("dtls", stats.dtls_established),
               LOG_U64("blocked", n->blocked), LOG_U64("queued_bytes", n->queued_bytes),
               LOG_U64("spliced_bytes", n->spliced_bytes), LOG_END);
-    log_event(
-        LOG_INFO, "connections.count", LOG_U64("passive_open", n->passive_open),
-        LOG_U64("connect_success", n->connect_success),
-        LOG_U64("connect_failed", n->connect_failed), LOG_U64("held_off", stats.held_off),
-        LOG_U64("local_reject", n->local_reject), LOG_U64("con_timeout", n->con_timeout),
-        LOG_U64("con_reset", n->con_reset), LOG_U64("send_timeout", n->send_timeout),
-        LOG_U64("sendq_full", n->sendq_full), LOG_U64("dropped", n->dropped),
-        LOG_U64("tls_handshakes", n->tls_handshakes), LOG_U64("tls_failed", n->tls_failed),
-        LOG_U64("tls_deferred", n->tls_deferred), LOG_U64("proxy_refused", stats.proxy_refused),
-        LOG_U64("dtls_refused", stats.dtls_refused), LOG_U64("accept_errors", n->accept_errors),
-        LOG_U64("tls_resumed", n->tls_resumed), LOG_U64("http_hints", stats.http_hints), LOG_END);
+    log_event(LOG_INFO, "connections.count", LOG_U64("passive_open", n->passive_open),
+              LOG_U64("connect_success", n->connect_success),
+              LOG_U64("connect_failed", n->connect_failed), LOG_U64("held_off", stats.held_off),
+              LOG_U64("local_reject", n->local_reject), LOG_U64("con_timeout", n->con_timeout),
+              LOG_U64("con_reset", n->con_reset), LOG_U64("send_timeout", n->send_timeout),
+              LOG_U64("sendq_full", n->sendq_full), LOG_U64("dropped", n->dropped),
+              LOG_U64("accept_errors", n->accept_errors), LOG_END);
+    log_event(LOG_INFO, "connections.begun", LOG_U64("tls_handshakes", n->tls_handshakes),
+              LOG_U64("tls_resumed", n->tls_resumed), LOG_U64("tls_failed", n->tls_failed),
+              LOG_U64("tls_deferred", n->tls_deferred), LOG_U64("dtls_refused", stats.dtls_refused),
+              LOG_U64("proxy_refused", stats.proxy_refused),
+              LOG_U64("http_hints", stats.http_hints), LOG_END);
 }
 
 static void describe_relay(const struct relay_server *s, const struct net_ip *ip,

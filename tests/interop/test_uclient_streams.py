@@ -68,7 +68,7 @@ def test_zero_loss_with_100_clients(stream_server, echo_peer, flags, family):
 def test_either_port_takes_all(stream_server, echo_peer):
     server = stream_server()
     expect_all(server, echo_peer, [{"flags": flags, "port": server.port if "-S" in flags else server.tls_port}
-                                      for flags in TRANSPORTS.values()])
+                                  for flags in TRANSPORTS.values()])
 
 
 LENGTHS = {"TCP": [["-t", "-l", "171"], ["-t", "-l", "1200"], ["-t", "-l", "8000"], ["-t", "-s", "-l", "171"]],
