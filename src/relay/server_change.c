@@ -134,7 +134,24 @@ static int reload_all(struct relay_server *s, struct conf *conf, char *why, size
     return 0;
 }
 
-int relay_server_reload(struct relay_server *s, struct conf *conf, char *why, size_t cap)
+static int renew_all(struct relay_server *s, struct conf *conf, char *why, size_t cap)
+{
+    struct settings *settings;
+    const int err = server_make_settings(s, conf, s->draining, &settings, why, cap);
+
+    if (err == 0) {
+        install(s, settings);
+    }
+    return err;
+}
+
+/* Read the certificates of `conf` and let `apply` put settings with them into force; all or
+ * nothing.
+ */
+static int with_certificates(struct relay_server *s, struct conf *conf,
+                             int (*apply)(struct relay_server *s, struct conf *conf, char *why,
+                                          size_t cap),
+                             char *why, size_t cap)
 {
     struct tls_set *was = s->tls;
     struct tls_set *tls = NULL;
@@ -145,13 +162,24 @@ int relay_server_reload(struct relay_server *s, struct conf *conf, char *why, si
         return err;
     }
     s->tls = tls;
-    err = reload_all(s, conf, why, cap);
+    err = apply(s, conf, why, cap);
     if (err < 0) {
         s->tls = was;
         tls_set_unref(tls);
         return err;
     }
     tls_set_unref(was); /* connections that began with it keep it */
+    s->certificates = (struct follow){.stale = false};
+    s->certificates_changed = false;
+    return 0;
+}
+
+int relay_server_reload(struct relay_server *s, struct conf *conf, char *why, size_t cap)
+{
+    const int err = with_certificates(s, conf, reload_all, why, cap);
+    if (err < 0) {
+        return err;
+    }
     struct conf *old = s->conf;
     s->conf = conf_ref(conf);
     conf_unref(old);
@@ -160,29 +188,12 @@ int relay_server_reload(struct relay_server *s, struct conf *conf, char *why, si
 
 int relay_server_renew_certificates(struct relay_server *s, char *why, size_t cap)
 {
-    struct tls_set *was = s->tls;
-    struct settings *settings;
-    struct tls_set *tls = NULL;
-
-    (void)snprintf(why, cap, "out of memory");
-    int err = server_make_certificates(s, s->conf, &tls, why, cap);
-    if (err < 0) {
-        return err;
+    const int err = with_certificates(s, s->conf, renew_all, why, cap);
+    if (err == 0) {
+        log_event(LOG_NOTICE, "certificates.renewed",
+                  LOG_U64("days_left", (uint64_t)days_left(s->tls)), LOG_END);
     }
-    s->tls = tls;
-    err = server_make_settings(s, s->conf, s->draining, &settings, why, cap);
-    if (err < 0) {
-        s->tls = was;
-        tls_set_unref(tls);
-        return err;
-    }
-    install(s, settings);
-    tls_set_unref(was);
-    s->certificates = (struct follow){.stale = false};
-    s->certificates_changed = false;
-    log_event(LOG_NOTICE, "certificates.renewed", LOG_U64("days_left", (uint64_t)days_left(s->tls)),
-              LOG_END);
-    return 0;
+    return err;
 }
 
 int relay_server_drain(struct relay_server *s, char *why, size_t cap)

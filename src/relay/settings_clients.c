@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Settings of what carries clients: connections, DTLS associations, balancers before them. */
 #include <errno.h>
-#include <string.h>
 
 #include "base/mem.h"
 #include "base/prefix_set.h"
@@ -136,11 +135,10 @@ int settings_put_clients(const struct settings_input *in, struct settings *setti
 
     put_limits(in, settings);
     if (redirect != NULL) {
-        settings->acme_redirect = mem_new(1, strlen(redirect) + 1);
+        settings->acme_redirect = mem_text(redirect);
         if (settings->acme_redirect == NULL) {
             return -ENOMEM;
         }
-        memcpy(settings->acme_redirect, redirect, strlen(redirect));
     }
     if (in->tls != NULL) {
         settings->tls = tls_set_ref(in->tls);

@@ -103,7 +103,7 @@ static int make_carriers(struct worker *w)
     if (w->streams == NULL || w->holdoff == NULL || w->tcp_relays == NULL || w->proxied == NULL) {
         return -ENOMEM;
     }
-    const int err = client_dtls_new(w);
+    const int err = client_dtls_new(w, random_key(w));
     if (err == 0) {
         client_dtls_configure(w);
     }
@@ -172,6 +172,7 @@ int worker_listen(struct worker *w, const struct udp_port *port, const struct li
     mine->watch.fn = path_ready;
     listener->spec = spec;
     listener->stream.fd = -1;
+    client_dtls_listen(w, listener);
     const int err = loop_add(w->loop, mine->fd, true, &mine->watch);
     if (err < 0) {
         return err;
@@ -226,15 +227,13 @@ void worker_free(struct worker *w)
     effects_reap(w);
     for (size_t i = 0; i < w->listener_count; i++) {
         stream_unlisten(&w->listeners[i].stream);
+        udp_close(&w->listeners[i].port);
     }
     streams_free(w->streams);
     proxied_free(w->proxied);
     holdoff_free(w->holdoff);
     slab_free(w->tcp_relays);
     auth_worker_free(w->auth);
-    for (size_t i = 0; i < w->listener_count; i++) {
-        udp_close(&w->listeners[i].port);
-    }
     loop_free(w->loop);
     slab_free(w->socks);
     crypto_random_free(w->random);

@@ -72,6 +72,7 @@ struct worker_listener {
     struct udp_port port; /* UDP */
     struct stream_listener stream;
     const struct listener_spec *spec;
+    SSL_CTX *dtls_context; /* that handshakes begin with; borrowed from the settings in force */
 };
 
 /* Kernel and user space share the memory plan: 10,000 idle allocations are 10,000 of these. */
@@ -173,7 +174,7 @@ void client_stream_resume(struct worker *w);
 /* A connection from another worker. */
 void client_stream_adopt(struct worker *w, struct stream_parcel *parcel);
 
-int client_dtls_new(struct worker *w);
+int client_dtls_new(struct worker *w, struct hash_key key);
 void client_dtls_free(struct worker *w);
 
 /* Keep a datagram that looks like DTLS; serve those that are kept: a record takes a place of its
@@ -183,8 +184,9 @@ enum { CLIENT_DTLS_DATAGRAMS = 16 };
 void client_dtls_keep(struct worker *w, const struct pkt *pkt);
 void client_dtls_serve(struct worker *w);
 
-/* Use the certificates of the settings in force. */
+/* Use the settings in force: everywhere, and for a listener that is new. */
 void client_dtls_configure(struct worker *w);
+void client_dtls_listen(struct worker *w, struct worker_listener *listener);
 
 /* --- tcp_relay.c --------------------------------------------------------------------------------
  */

@@ -45,6 +45,7 @@ struct turn_server {
     uint32_t next_alternate[TURN_ALTERNATE_KINDS];
     struct turn_nonce_key nonce_keys[TURN_NONCE_KEYS][2]; /* this epoch's and the one before it */
     struct turn_counters count;
+    enum drop last_drop;
     uint8_t response[TURN_RESPONSE_MAX];
 };
 
@@ -89,6 +90,7 @@ static inline void turn_count(uint64_t *counter, uint64_t n)
 static inline enum turn_verdict turn_drop(struct turn_server *s, enum drop why)
 {
     turn_count(&s->count.drops[why], 1);
+    s->last_drop = why;
     return TURN_DROP;
 }
 

@@ -328,6 +328,11 @@ int turn_server_close_session(struct turn_server *s, uint64_t session, uint64_t 
     return -ENOENT;
 }
 
+enum drop turn_server_last_drop(const struct turn_server *s)
+{
+    return s->last_drop;
+}
+
 const struct turn_counters *turn_server_counters(const struct turn_server *s)
 {
     return &s->count;

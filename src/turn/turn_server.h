@@ -273,6 +273,9 @@ struct turn_counters {
     uint64_t to_client_bytes;
 };
 
+/* Why the last packet of a client that was dropped was. */
+enum drop turn_server_last_drop(const struct turn_server *server);
+
 const struct turn_counters *turn_server_counters(const struct turn_server *server);
 uint32_t turn_server_allocation_count(const struct turn_server *server);
 

@@ -115,6 +115,12 @@ struct stun_attr {
  * fewer than 20 bytes; `*out` unchanged. */
 MUST_USE int stun_msg_parse(struct bytes datagram, struct stun_msg *out);
 
+/* True when `message`, which has the first two bytes of one at least, has the method Binding. */
+static inline bool stun_is_binding(const uint8_t *message)
+{
+    return message[0] <= 1 && (message[1] & 0xef) == STUN_BINDING;
+}
+
 /* Step to the next attribute of `rest` (RFC 8489 section 14); the step comes from the attribute
  * header alone.  Returns 1 with `*out` set, 0 at a clean end, -EBADMSG when a length runs past the
  * end, both unchanged. */
