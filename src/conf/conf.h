@@ -42,6 +42,8 @@ enum conf_engine {
     CONF_ENGINE_DISPATCH,
 };
 
+enum conf_affinity { CONF_AFFINITY_OFF, CONF_AFFINITY_CPU };
+
 enum conf_family { CONF_FAMILY_IPV4, CONF_FAMILY_IPV6, CONF_FAMILY_KEEP };
 
 enum conf_algorithms {

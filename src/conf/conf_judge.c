@@ -54,12 +54,6 @@ static void effects_judge(struct conf *conf)
             moot_tell(conf, (enum conf_opt)i);
         }
     }
-    if (conf->network_engine > CONF_ENGINE_REUSEPORT) {
-        const struct conf_place place = conf_place_of(conf, CONF_OPT_network_engine);
-
-        conf_say(conf, CONF_WARNING, &place,
-                 "this version has the network-engine reuseport only, which is used");
-    }
 }
 
 static bool other_database(const struct conf *conf)

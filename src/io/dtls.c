@@ -180,7 +180,7 @@ bool dtls_output(struct dtls *dtls, struct dtls_client *client, struct pkt *pkt,
     }
     pkt->remote = client->key.remote;
     pkt->local = client->key.local;
-    pkt->port = client->key.port;
+    pkt->port = wire->port;
     return true;
 }
 
@@ -222,6 +222,11 @@ const struct net_addr *dtls_remote(const struct dtls_client *client)
 const struct net_addr *dtls_local(const struct dtls_client *client)
 {
     return &client->key.local;
+}
+
+void *dtls_port(const struct dtls_client *client)
+{
+    return client->wire.port;
 }
 
 bool dtls_is_discovery(const struct dtls_client *client)

@@ -2,6 +2,9 @@
 /* DTLS associations on shared UDP sockets (RFC 6347, RFC 7350): nothing is kept for a client before
  * it has echoed a cookie that was bound to its address.
  *
+ * Several sockets may have one address: an association is answered through the one by which it was
+ * heard last, and any engine of the process takes the cookies of the others.
+ *
  * Owner   one worker.  Thread  that worker.  Clock  monotonic milliseconds, passed in. */
 #pragma once
 
@@ -18,6 +21,7 @@
 
 struct dtls;
 struct dtls_client;
+struct dtls_parcel;
 
 enum dtls_close {
     DTLS_CLOSE_NOTIFY, /* the client ended it */
@@ -100,7 +104,33 @@ void dtls_set_idle(struct dtls *dtls, struct dtls_client *client, uint32_t idle_
 
 const struct net_addr *dtls_remote(const struct dtls_client *client);
 const struct net_addr *dtls_local(const struct dtls_client *client);
+void *dtls_port(const struct dtls_client *client);        /* by which it was heard last */
 bool dtls_is_discovery(const struct dtls_client *client); /* see tls_is_discovery() */
+
+/* --- travel: an association goes from one engine to another ------------------------------------
+ */
+
+/* Take `client` out, quietly: nothing is sent and no hook is called; it is gone.  A handshake that
+ * was begun beside it goes along; half-open ones can go, too.  The parcel is a heap object of its
+ * holder and may be handed to another thread, with all its engine-bound parts left behind: idle
+ * time, deadlines and keys are kept.
+ * In the message hook it is allowed, but the later records of that datagram are lost then.
+ * NULL, nothing changed: no memory. */
+MUST_USE struct dtls_parcel *dtls_detach(struct dtls *dtls, struct dtls_client *client);
+
+/* Take the association of `parcel` (takes it) in; from now on `port` is what reaches it.  It goes
+ * on as if it had always been here: nothing is lost but what came in between.  NULL: it has ended,
+ * without the hook, as the limits (max_clients; half-open ones, theirs) leave no room or there is
+ * no memory, with a close_notify; or as its client has another association here already. */
+struct dtls_client *dtls_attach(struct dtls *dtls, struct dtls_parcel *parcel, void *port,
+                                uint64_t now_ms);
+
+/* End an association that arrives nowhere; its client is not told.  NULL is allowed. */
+void dtls_parcel_free(struct dtls_parcel *parcel);
+
+/* Call `each` for every association, established and half-open (not for handshakes beside an
+ * established one: they follow it).  It may detach or close any of them. */
+void dtls_each(struct dtls *dtls, void (*each)(void *arg, struct dtls_client *client), void *arg);
 
 /* Retransmissions and deadlines: at most `budget`; true when more is due. */
 bool dtls_tick(struct dtls *dtls, uint64_t now_ms, uint32_t budget);

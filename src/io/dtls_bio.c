@@ -56,8 +56,7 @@ static int wire_write(BIO *bio, const char *data, int n)
         return n;
     }
     wire->sent = true;
-    hooks->send(hooks->arg, wire->key->port, &wire->key->local, &wire->key->remote, bytes,
-                (uint32_t)n);
+    hooks->send(hooks->arg, wire->port, &wire->key->local, &wire->key->remote, bytes, (uint32_t)n);
     return n;
 }
 

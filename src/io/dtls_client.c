@@ -23,23 +23,49 @@ static void gauges_set(struct dtls *dtls)
     stats_set(&dtls->counters.established, dtls->count - dtls->half_open);
 }
 
-static void client_release(struct dtls *dtls, struct dtls_client *client)
+void dtls_client_release(struct dtls *dtls, struct dtls_client *client)
 {
-    SSL_free(client->ssl);
-    slab_put(dtls->slab, client);
+    if (!client->busy) {
+        SSL_free(client->ssl);
+        slab_put(dtls->slab, client);
+    }
 }
 
 /* --- birth --------------------------------------------------------------------------------------
  */
 
-static bool client_link(struct dtls *dtls, struct dtls_client *client, struct dtls_client *holder)
+bool dtls_client_fits(struct dtls *dtls, const struct net_ip *ip, bool half_open)
+{
+    const struct dtls_limits *limits = &dtls->limits;
+
+    if (dtls->count >= limits->max_clients) {
+        return false;
+    }
+    return !half_open || (dtls->half_open < limits->max_half_open &&
+                          (limits->source_half_open == 0 ||
+                           dtls_source_of(dtls, ip)->half_open < limits->source_half_open));
+}
+
+bool dtls_client_link(struct dtls *dtls, struct dtls_client *client, struct dtls_client *holder)
 {
     if (holder == NULL) {
-        return table_insert(&dtls->clients, client) == 0;
+        if (table_insert(&dtls->clients, client) < 0) {
+            return false;
+        }
+    } else {
+        assert(holder->rival == NULL);
+        holder->rival = client;
+        client->holder = holder;
     }
-    assert(holder->rival == NULL);
-    holder->rival = client;
-    client->holder = holder;
+    list_push(&dtls->all, &client->node);
+    wheel_timer_init(&client->timer);
+    client->source = dtls_source_of(dtls, &client->key.remote.ip);
+    dtls->count++;
+    if (!client->established) {
+        dtls->half_open++;
+        client->source->half_open++;
+    }
+    gauges_set(dtls);
     return true;
 }
 
@@ -50,38 +76,28 @@ static uint32_t message_max(const SSL *ssl)
                                                              : MESSAGE_MAX;
 }
 
-struct dtls_client *dtls_client_new(struct dtls *dtls, const struct dtls_key *key, SSL *ssl,
+struct dtls_client *dtls_client_new(struct dtls *dtls, const struct dtls_arrival *arrival, SSL *ssl,
                                     struct dtls_client *holder)
 {
-    struct dtls_source *source = dtls_source_of(dtls, &key->remote.ip);
-    const uint32_t of_source = dtls->limits.source_half_open;
-
-    if (dtls->count >= dtls->limits.max_clients || dtls->half_open >= dtls->limits.max_half_open ||
-        (of_source != 0 && source->half_open >= of_source)) {
+    if (!dtls_client_fits(dtls, &arrival->key.remote.ip, true)) {
         return NULL;
     }
     struct dtls_client *client = slab_get(dtls->slab);
     if (client == NULL) {
         return NULL;
     }
-    client->key = *key;
-    if (!client_link(dtls, client, holder)) {
+    client->key = arrival->key;
+    if (!dtls_client_link(dtls, client, holder)) {
         slab_put(dtls->slab, client);
         return NULL;
     }
-    list_push(&dtls->all, &client->node);
-    wheel_timer_init(&client->timer);
-    client->source = source;
     client->ssl = ssl;
-    client->wire = (struct dtls_wire){.dtls = dtls, .key = &client->key};
+    client->wire = (struct dtls_wire){.dtls = dtls, .key = &client->key, .port = arrival->port};
     client->fragment = dtls_fragment_first(&dtls->limits);
     client->fragment_max = client->fragment;
     client->deadline_ms = dtls->now_ms + dtls->limits.handshake_ms;
     client->message_max = message_max(ssl);
     dtls_bio_move(ssl, &client->wire);
-    dtls->count++;
-    dtls->half_open++;
-    source->half_open++;
     stats_add(&dtls->counters.handshakes, 1);
     return client;
 }
@@ -90,11 +106,10 @@ struct dtls_client *dtls_client_new(struct dtls *dtls, const struct dtls_key *ke
  */
 
 /* A rival takes the place of its holder; an only one leaves it empty. */
-static void client_unlink(struct dtls *dtls, struct dtls_client *client)
+static void leave_place(struct dtls *dtls, struct dtls_client *client)
 {
     struct dtls_client *rival = client->rival;
 
-    list_remove(&client->node);
     if (client->holder != NULL) {
         client->holder->rival = NULL;
         client->holder = NULL;
@@ -110,8 +125,21 @@ static void client_unlink(struct dtls *dtls, struct dtls_client *client)
     }
 }
 
+void dtls_client_unlink(struct dtls *dtls, struct dtls_client *client)
+{
+    wheel_cancel(&dtls->wheel, &client->timer);
+    list_remove(&client->node);
+    leave_place(dtls, client);
+    dtls->count--;
+    if (!client->established) {
+        dtls->half_open--;
+        client->source->half_open--;
+    }
+    gauges_set(dtls);
+}
+
 /* RFC 7350 section 3, RFC 5246 section 7.2.1: close_notify, unless it cannot be read any more. */
-static void client_say_goodbye(struct dtls *dtls, struct dtls_client *client, enum dtls_close why)
+void dtls_client_say_goodbye(struct dtls *dtls, struct dtls_client *client, enum dtls_close why)
 {
     if (!client->established || why == DTLS_CLOSE_ERROR) {
         return;
@@ -133,23 +161,16 @@ static void client_finish(struct dtls *dtls, struct dtls_client *client, enum dt
     if (client->gone) {
         return;
     }
-    client_say_goodbye(dtls, client, why);
+    dtls_client_say_goodbye(dtls, client, why);
     client->gone = true;
-    wheel_cancel(&dtls->wheel, &client->timer);
-    client_unlink(dtls, client);
-    dtls->count--;
+    dtls_client_unlink(dtls, client);
     if (!client->established) {
-        dtls->half_open--;
-        client->source->half_open--;
         stats_add(&dtls->counters.failed, 1);
     }
-    gauges_set(dtls);
     if (tell) {
         dtls->hooks.closed(dtls->hooks.arg, client, why);
     }
-    if (!client->busy) {
-        client_release(dtls, client);
-    }
+    dtls_client_release(dtls, client);
 }
 
 void dtls_client_end(struct dtls *dtls, struct dtls_client *client, enum dtls_close why)
@@ -319,6 +340,9 @@ static bool client_complete(struct dtls *dtls, struct dtls_client *client)
     if (holder != NULL) { /* RFC 6347 section 4.2.8: only now, and at once */
         dtls_client_end(dtls, holder, DTLS_CLOSE_REPLACED);
     }
+    if (client->gone) { /* the hook has closed it or sent it away */
+        return false;
+    }
     if (!client_fit_buffers(client)) {
         dtls_client_end(dtls, client, DTLS_CLOSE_ERROR);
         return false;
@@ -402,6 +426,7 @@ bool dtls_client_feed(struct dtls *dtls, struct dtls_client *client, struct dtls
     if (!dtls_client_wake(dtls, client, 0)) {
         return false;
     }
+    wire->port = arrival->port; /* it answers where it was heard last */
     wire->in = record == NULL ? NULL : record->data;
     wire->in_len = record == NULL ? 0 : record->len;
     wire->sent = false;
@@ -411,7 +436,7 @@ bool dtls_client_feed(struct dtls *dtls, struct dtls_client *client, struct dtls
     ERR_clear_error();
     wire->in = NULL;
     if (client->gone) {
-        client_release(dtls, client);
+        dtls_client_release(dtls, client);
     }
     return effect;
 }

@@ -59,6 +59,7 @@ static bool hello_has_cookie(struct dtls *dtls, struct dtls_arrival *arrival,
     }
     arrival->listened = true;
     dtls->listen_key = arrival->key;
+    wire->port = arrival->port;
     wire->in = r->data;
     wire->in_len = r->len;
     wire->reply_max = r->len;
@@ -98,7 +99,7 @@ static void handshake_begin(struct dtls *dtls, struct dtls_arrival *arrival, con
                             struct dtls_client *holder)
 {
     SSL *ssl = dtls->listener;
-    struct dtls_client *client = dtls_client_new(dtls, &arrival->key, ssl, holder);
+    struct dtls_client *client = dtls_client_new(dtls, arrival, ssl, holder);
 
     if (client == NULL) {
         stats_add(&dtls->counters.refused, 1);
@@ -192,7 +193,8 @@ void dtls_input(struct dtls *dtls, struct pkt *pkt, uint64_t now_ms)
     struct dtls_arrival arrival = {
         .pkt = pkt,
         .as_it_came = *pkt,
-        .key = {.remote = pkt->remote, .local = pkt->local, .port = pkt->port},
+        .key = {.remote = pkt->remote, .local = pkt->local},
+        .port = pkt->port,
     };
     const uint8_t *at = pkt->data;
     uint32_t left = pkt->len < sizeof(dtls->rest) ? pkt->len : (uint32_t)sizeof(dtls->rest);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What dtls.c, dtls_bio.c, dtls_client.c and dtls_input.c share. */
+/* What dtls.c, dtls_bio.c, dtls_client.c, dtls_input.c and dtls_travel.c share. */
 #pragma once
 
 #include <assert.h>
@@ -13,20 +13,21 @@
 #include "io/dtls.h"
 #include "io/dtls_record.h"
 
-/* Whom an association is with; the table's key, and what a cookie is bound to. */
+/* Whom an association is with; the table's key, and what a cookie is bound to.  Not the socket:
+ * several may have one address, and the client's datagrams come by any of them. */
 struct dtls_key {
     struct net_addr remote;
     struct net_addr local;
-    void *port;
 };
 
-static_assert(sizeof(struct dtls_key) == 2 * sizeof(struct net_addr) + sizeof(void *),
+static_assert(sizeof(struct dtls_key) == 2 * sizeof(struct net_addr),
               "hashed as it lies: no padding");
 
 /* The far side of an SSL: where its records come from and go to (dtls_bio.h). */
 struct dtls_wire {
     struct dtls *dtls;
     const struct dtls_key *key;
+    void *port;        /* what reaches the other side; borrowed */
     const uint8_t *in; /* the record to be read next, or NULL; borrowed */
     uint32_t in_len;
     uint32_t reply_max;  /* longer datagrams are not sent; 0: no bound */
@@ -40,6 +41,7 @@ struct dtls_arrival {
     struct pkt *pkt; /* lent to the message hook */
     struct pkt as_it_came;
     struct dtls_key key;
+    void *port;    /* by which it came */
     bool listened; /* one ClientHello of it was looked at */
 };
 
@@ -113,8 +115,25 @@ struct dtls_source *dtls_source_of(struct dtls *dtls, const struct net_ip *ip);
 
 /* The association that `ssl` becomes, linked beside `holder` (NULL: into the table).  Takes `ssl`
  * on success; NULL at a bound or without memory. */
-MUST_USE struct dtls_client *dtls_client_new(struct dtls *dtls, const struct dtls_key *key,
+MUST_USE struct dtls_client *dtls_client_new(struct dtls *dtls, const struct dtls_arrival *arrival,
                                              SSL *ssl, struct dtls_client *holder);
+
+/* True when the bounds allow one more with `ip`. */
+bool dtls_client_fits(struct dtls *dtls, const struct net_ip *ip, bool half_open);
+
+/* Make `client`, whose key and state are set, known and counted, beside `holder` (NULL: in the
+ * table).  False, nothing changed, without memory. */
+MUST_USE bool dtls_client_link(struct dtls *dtls, struct dtls_client *client,
+                               struct dtls_client *holder);
+
+/* The reverse, with its timer stopped.  A rival takes its place. */
+void dtls_client_unlink(struct dtls *dtls, struct dtls_client *client);
+
+/* Give back one that is unlinked; one that is busy is given back when it is not. */
+void dtls_client_release(struct dtls *dtls, struct dtls_client *client);
+
+/* close_notify, where the other side can read it.  OpenSSL is told that it ended well. */
+void dtls_client_say_goodbye(struct dtls *dtls, struct dtls_client *client, enum dtls_close why);
 
 /* Hand a record (NULL: what OpenSSL has kept from listening) to its association, and its messages
  * to the hook.  True when it changed anything.  `client` may be gone afterwards. */

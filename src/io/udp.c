@@ -97,6 +97,7 @@ void udp_adopt(struct udp_port *port, int fd, const struct net_addr *local, bool
         .fd = fd,
         .wildcard = udp_is_wildcard(local),
         .errors = errors,
+        .gso_max = UINT16_MAX,
     };
     list_init(&port->ready);
 }

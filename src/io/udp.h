@@ -2,8 +2,8 @@
 /* UDP sockets: opening them, and the little that is known of one while it is in use.
  *
  * No option of a shared socket ever changes after udp_open(): what differs from packet to packet
- * (source address, DSCP and ECN, IPv6 DF) travels in control messages.  The exception is DF over
- * IPv4, for which Linux has no control message: see udp_tx.h.
+ * (source address, DSCP and ECN, IPv6 DF) travels in control messages.  The exceptions are DF over
+ * IPv4, for which Linux has no control message (see udp_tx.h), and UDP_GRO (see udp_gso.h).
  *
  * Owner   whoever embeds the struct udp_port.  Thread  one worker. */
 #pragma once
@@ -29,10 +29,17 @@ struct udp_port {
     bool readable;     /* of the owner: there may be packets */
     bool in_error;     /* of the owner: there may be errors */
     bool closing;      /* of the owner */
+    bool buffer_full;  /* of udp_buffer: the receive buffer cannot grow any more */
     uint8_t role;      /* of the owner */
+    bool connected;    /* to one remote address: packets are sent without one */
+    bool gro;          /* messages may hold bursts; never switched off again: see udp_gso.h */
+    bool gro_never;    /* of the owner: whoever gets its packets wants each by itself */
+    bool gso_off;      /* the kernel has refused to segment for it */
+    uint8_t gro_score; /* of udp_gso: visits that have found several packets of a flow */
     uint8_t queued;    /* of udp_tx: there is a chain of packets for this port */
-    uint8_t tx_first;
-    uint8_t tx_last;
+    uint16_t tx_first;
+    uint16_t tx_last;
+    uint16_t gso_max; /* longest segment that is asked for; longer ones were refused */
 };
 
 struct udp_options {

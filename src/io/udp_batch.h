@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The packets that a worker has in hand: received together, judged one by one, sent together.
  *
- *     udp_rx() takes packets from a socket into free places of the batch; the owner rewrites them
- *     and gives those to be sent to udp_tx_queue(); udp_tx_flush() sends all that is queued with as
- *     few system calls as there are sockets, and makes every place free again.
+ *     udp_rx() takes packets from a socket into the batch; the owner rewrites them and gives those
+ *     to be sent to udp_tx_queue(); udp_tx_flush() sends all that is queued with as few system
+ *     calls as there are sockets, and makes every place free again.
  *
- * Each place has a buffer of its own for the largest datagram there is, with head room; the buffers
- * are spread so that the first lines of all of them fit the first-level cache together.
+ * There are buffers, each for the largest datagram there is, with head room, spread so that the
+ * first lines of all of them fit the first-level cache together; and there are packets.  Mostly one
+ * packet lies in one buffer.  But a socket with UDP_GRO delivers a burst of one flow as one
+ * message: then its packets are views into one buffer (see base/pkt.h).  On the way out, packets
+ * that follow each other to one destination leave as one message again (UDP_SEGMENT).
  *
  * Owner   one worker.  Thread  that worker. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/attr.h"
@@ -18,8 +22,11 @@
 #include "stats/counters.h"
 
 enum {
-    UDP_BATCH = 64,
+    UDP_BATCH = 64,      /* buffers */
     UDP_PKT_CAP = 65536, /* more than any UDP datagram: nothing is ever truncated */
+    UDP_BURST = 128,     /* packets that one buffer may hold: UDP_MAX_SEGMENTS of Linux */
+    UDP_PACKETS = 64 * UDP_BURST,
+    UDP_SPARES = 16, /* buffers for views that need one of their own */
 };
 
 struct udp_batch;
@@ -34,8 +41,12 @@ struct udp_counters {
     struct stats_counter rx_packets;
     struct stats_counter rx_overflow; /* packets that the kernel dropped: receive buffer full */
     struct stats_counter rx_errors;
+    struct stats_counter rx_bursts;    /* messages that held several packets */
+    struct stats_counter rx_truncated; /* packets dropped: no room for all of a burst */
     struct stats_counter tx_packets;
-    struct stats_counter tx_calls; /* system calls that sent them */
+    struct stats_counter tx_bursts;  /* messages that held several packets */
+    struct stats_counter tx_refused; /* of those, what the kernel refused: sent one by one */
+    struct stats_counter tx_calls;   /* system calls that sent them */
     struct stats_counter tx_errors;
     struct stats_counter tx_full; /* packets dropped: send buffer or device queue full */
     struct stats_counter icmp;    /* errors read from error queues */
@@ -45,12 +56,19 @@ struct udp_counters {
 MUST_USE struct udp_batch *udp_batch_new(udp_too_big_fn too_big, void *arg);
 void udp_batch_free(struct udp_batch *batch);
 
-/* How many places are free. */
+/* Let sockets receive and send bursts as one message: for kernels that passed udp_gso_test(). */
+void udp_batch_set_gso(struct udp_batch *batch, bool on);
+
+/* How many messages fit in. */
 uint32_t udp_batch_room(const struct udp_batch *batch);
 
 /* A free place for a packet that did not come from a socket: data and len are empty.  NULL when the
  * batch is full. */
 struct pkt *udp_batch_take(struct udp_batch *batch);
+
+/* Give a view a buffer of its own, the whole message contiguous in it; nothing to do for another
+ * packet.  0; -ENOSPC: too many have one until the next udp_tx_send(), `*pkt` unchanged. */
+MUST_USE int udp_batch_own(struct udp_batch *batch, struct pkt *pkt);
 
 /* Written by the batch's worker, read by any thread. */
 struct udp_counters *udp_batch_counters(struct udp_batch *batch);

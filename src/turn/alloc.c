@@ -37,6 +37,8 @@ int turn_tables_init(struct turn_tables *t, struct wheel *wheel, struct hash_key
     table_init(&t->by_peer, offsetof(struct turn_chan, peer), sizeof(struct turn_chan_peer), key);
     table_init(&t->by_tid, offsetof(struct turn_tombstone, key), sizeof(struct turn_tombstone_key),
                key);
+    table_init(&t->by_session, offsetof(struct turn_alloc, session), sizeof(uint64_t), key);
+    table_init(&t->coming, offsetof(struct turn_mobile, coming), sizeof(struct five_tuple), key);
     table_init(&t->conns, offsetof(struct turn_conn, id), sizeof(uint32_t), key);
     table_init(&t->conn_peers, offsetof(struct turn_conn, peer), sizeof(struct turn_conn_peer),
                key);
@@ -49,11 +51,12 @@ int turn_tables_init(struct turn_tables *t, struct wheel *wheel, struct hash_key
     t->conn_slab = slab_new(sizeof(struct turn_conn), times(max_allocations, CONNS_PER_ALLOC));
     t->conn_pool = times(max_allocations, CONNS_PER_ALLOC - TURN_SURE_CONNS);
     t->tomb_slab = slab_new(sizeof(struct turn_tombstone), MAX_TOMBSTONES);
+    t->mobile_slab = slab_new(sizeof(struct turn_mobile), max_allocations);
     t->name_slab = slab_new(sizeof(struct turn_name) + SHORT_NAME, max_allocations);
     t->long_name_slab = slab_new(sizeof(struct turn_name) + CREDENTIAL_NAME_MAX, max_allocations);
     if (t->alloc_slab == NULL || t->perm_slab == NULL || t->chan_slab == NULL ||
-        t->conn_slab == NULL || t->tomb_slab == NULL || t->name_slab == NULL ||
-        t->long_name_slab == NULL) {
+        t->conn_slab == NULL || t->tomb_slab == NULL || t->mobile_slab == NULL ||
+        t->name_slab == NULL || t->long_name_slab == NULL) {
         turn_tables_fini(t);
         return -ENOMEM;
     }
@@ -67,6 +70,8 @@ void turn_tables_fini(struct turn_tables *t)
     table_fini(&t->by_number);
     table_fini(&t->by_peer);
     table_fini(&t->by_tid);
+    table_fini(&t->by_session);
+    table_fini(&t->coming);
     table_fini(&t->conns);
     table_fini(&t->conn_peers);
     slab_free(t->alloc_slab);
@@ -74,23 +79,43 @@ void turn_tables_fini(struct turn_tables *t)
     slab_free(t->chan_slab);
     slab_free(t->conn_slab);
     slab_free(t->tomb_slab);
+    slab_free(t->mobile_slab);
     slab_free(t->name_slab);
     slab_free(t->long_name_slab);
 }
 
+static int insert(struct turn_tables *t, struct turn_alloc *alloc)
+{
+    const int err = table_insert(&t->by_tuple, alloc);
+    if (err < 0) {
+        return err;
+    }
+    const int second = table_insert(&t->by_session, alloc);
+    if (second < 0) {
+        (void)table_remove(&t->by_tuple, &alloc->tuple);
+    }
+    return second;
+}
+
 struct turn_alloc *turn_alloc_new(struct turn_tables *t, const struct five_tuple *tuple,
                                   uint64_t now_ms)
+{
+    return turn_alloc_adopt(t, tuple, t->next_session++, now_ms);
+}
+
+struct turn_alloc *turn_alloc_adopt(struct turn_tables *t, const struct five_tuple *tuple,
+                                    uint64_t session, uint64_t now_ms)
 {
     struct turn_alloc *alloc = slab_get(t->alloc_slab);
     if (alloc == NULL) {
         return NULL;
     }
     alloc->tuple = *tuple;
-    if (table_insert(&t->by_tuple, alloc) < 0) {
+    alloc->session = session;
+    if (insert(t, alloc) < 0) {
         slab_put(t->alloc_slab, alloc);
         return NULL;
     }
-    alloc->session = t->next_session++;
     alloc->created_ms = now_ms;
     alloc->gate_generation = t->generation;
     alloc->protocol = NET_UDP;
@@ -123,8 +148,16 @@ static void tombstones_sweep(struct turn_tables *t, uint64_t now_ms)
     }
 }
 
-void turn_tombstone_keep(struct turn_tables *t, const struct turn_alloc *alloc, uint64_t now_ms)
+void turn_tombstone_keep(struct turn_tables *t, const struct turn_alloc *alloc, bool travelled,
+                         uint64_t now_ms)
 {
+    struct turn_tombstone_key key = {.tuple = alloc->tuple};
+
+    memcpy(key.tid, alloc->tid, STUN_TID);
+    struct turn_tombstone *older = table_find(&t->by_tid, &key);
+    if (older != NULL) { /* it had travelled, and came back */
+        tombstone_drop(t, older);
+    }
     if (now_ms - alloc->created_ms >= TURN_TRANSACTION_MS) {
         return; /* no duplicate of it can still be under way */
     }
@@ -133,8 +166,8 @@ void turn_tombstone_keep(struct turn_tables *t, const struct turn_alloc *alloc, 
     if (tomb == NULL) {
         return;
     }
-    tomb->key.tuple = alloc->tuple;
-    memcpy(tomb->key.tid, alloc->tid, STUN_TID);
+    tomb->key = key;
+    tomb->travelled = travelled;
     tomb->expires_ms = now_ms + TURN_TRANSACTION_MS;
     if (table_insert(&t->by_tid, tomb) < 0) {
         slab_put(t->tomb_slab, tomb);
@@ -143,15 +176,15 @@ void turn_tombstone_keep(struct turn_tables *t, const struct turn_alloc *alloc, 
     list_push(&t->tombs, &tomb->node);
 }
 
-bool turn_tombstone_holds(struct turn_tables *t, const struct five_tuple *tuple,
-                          const uint8_t tid[STUN_TID], uint64_t now_ms)
+const struct turn_tombstone *turn_tombstone_find(struct turn_tables *t,
+                                                 const struct five_tuple *tuple,
+                                                 const uint8_t tid[STUN_TID], uint64_t now_ms)
 {
-    struct turn_tombstone_key key;
+    struct turn_tombstone_key key = {.tuple = *tuple};
 
     tombstones_sweep(t, now_ms);
-    key.tuple = *tuple;
     memcpy(key.tid, tid, STUN_TID);
-    return table_find(&t->by_tid, &key) != NULL;
+    return table_find(&t->by_tid, &key);
 }
 
 static void name_put(struct turn_tables *t, struct turn_name *name)
@@ -173,9 +206,14 @@ void turn_alloc_free(struct turn_tables *t, struct turn_alloc *alloc)
     LIST_EACH_SAFE (node, &alloc->conns) {
         turn_conn_remove(t, CONTAINER_OF(node, struct turn_conn, node));
     }
+    if (t->last_alloc == alloc) {
+        t->last_alloc = NULL;
+    }
     wheel_cancel(t->wheel, &alloc->timer);
     list_remove(&alloc->node);
     (void)table_remove(&t->by_tuple, &alloc->tuple);
+    (void)table_remove(&t->by_session, &alloc->session);
+    turn_mobile_put(t, alloc);
     name_put(t, alloc->user);
     secret_wipe(&alloc->key, sizeof(alloc->key));
     slab_put(t->alloc_slab, alloc);
@@ -183,7 +221,42 @@ void turn_alloc_free(struct turn_tables *t, struct turn_alloc *alloc)
 
 struct turn_alloc *turn_alloc_find(const struct turn_tables *t, const struct five_tuple *tuple)
 {
-    return table_find(&t->by_tuple, tuple);
+    struct turn_alloc *alloc = table_find(&t->by_tuple, tuple);
+
+    if (alloc == NULL && t->coming.count > 0) {
+        const struct turn_mobile *mobile = table_find(&t->coming, tuple);
+        return mobile != NULL ? mobile->alloc : NULL;
+    }
+    return alloc;
+}
+
+void turn_alloc_readdress(struct turn_tables *t, struct turn_alloc *alloc,
+                          const struct five_tuple *tuple)
+{
+    (void)table_remove(&t->by_tuple, &alloc->tuple);
+    alloc->tuple = *tuple;
+    const int err = table_insert(&t->by_tuple, alloc); /* a table keeps its slots: there is room */
+    assert(err == 0);
+    (void)err;
+}
+
+struct turn_alloc *turn_alloc_numbered(const struct turn_tables *t, uint64_t session)
+{
+    return table_find(&t->by_session, &session);
+}
+
+struct turn_alloc *turn_alloc_again(struct turn_tables *t, const struct five_tuple *tuple)
+{
+    struct turn_alloc *alloc = t->last_alloc;
+
+    if (alloc != NULL && memcmp(&alloc->tuple, tuple, sizeof(*tuple)) == 0) {
+        return alloc;
+    }
+    alloc = turn_alloc_find(t, tuple);
+    if (alloc != NULL) {
+        t->last_alloc = alloc;
+    }
+    return alloc;
 }
 
 int turn_alloc_set_user(struct turn_tables *t, struct turn_alloc *alloc, struct bytes name,

@@ -103,14 +103,29 @@ struct turn_conn {
     struct turn_conn_request request; /* CONNECTING */
 };
 
+/* RFC 8016: what is known of a client that may move.  After a Refresh from a new 5-tuple both are
+ * served, until data comes from the new one. */
+struct turn_mobile {
+    struct five_tuple coming; /* while `moving`: where it was last heard */
+    uint32_t serial;          /* of the ticket in force, from 1 */
+    struct turn_alloc *alloc;
+    void *listener;        /* what reaches `coming` */
+    uint64_t moved_ms;     /* when the ticket in force was given for an older one; 0: it was not */
+    uint8_t tid[STUN_TID]; /* of that Refresh: to know it when it comes again */
+    bool moving;
+};
+
 struct turn_alloc {
-    struct five_tuple tuple;
+    struct five_tuple tuple; /* packets to the client go there */
     uint32_t chan_count;
     uint64_t session;
     void *listener;             /* what reaches the client */
+    struct turn_mobile *mobile; /* NULL: it was not asked for */
     struct turn_relay relay[2]; /* [0] IPv4, [1] IPv6; unused: port is NULL */
     struct bucket to_peer;      /* max-bps */
     struct bucket to_client;
+    struct turn_perm *last_perm; /* that was asked for with turn_perm_again(), or NULL */
+    struct turn_chan *last_chan; /* and turn_chan_again(), turn_chan_with() */
     struct list perms;
     struct list chans;
     struct list conns;        /* peer data connections */
@@ -139,15 +154,19 @@ struct turn_tombstone {
 
     uint64_t expires_ms;
     struct list node; /* in tables->tombs, oldest first */
+    bool travelled;   /* the allocation has not ended: another instance has it */
 };
 
 struct turn_tables {
-    struct table by_tuple;  /* struct turn_alloc */
-    struct table perms;     /* struct turn_perm */
-    struct table by_number; /* struct turn_chan */
-    struct table by_peer;   /* struct turn_chan */
-    struct table by_tid;    /* struct turn_tombstone */
-    struct table conns;     /* struct turn_conn, by CONNECTION-ID */
+    struct turn_alloc *last_alloc; /* that was found with turn_alloc_again(), or NULL */
+    struct table by_tuple;         /* struct turn_alloc */
+    struct table perms;            /* struct turn_perm */
+    struct table by_number;        /* struct turn_chan */
+    struct table by_peer;          /* struct turn_chan */
+    struct table by_tid;           /* struct turn_tombstone */
+    struct table by_session;
+    struct table coming; /* struct turn_mobile while it is moving */
+    struct table conns;  /* struct turn_conn, by CONNECTION-ID */
     struct table conn_peers;
     struct slab *alloc_slab;
     uint32_t perm_pool;   /* entries beyond what each allocation is sure of: how many there are */
@@ -160,6 +179,7 @@ struct turn_tables {
     struct slab *chan_slab;
     struct slab *conn_slab;
     struct slab *tomb_slab;
+    struct slab *mobile_slab;
     struct slab *name_slab; /* names of usual length */
     struct slab *long_name_slab;
     struct list allocs;
@@ -178,11 +198,25 @@ void turn_tables_fini(struct turn_tables *t);
 MUST_USE struct turn_alloc *turn_alloc_new(struct turn_tables *t, const struct five_tuple *tuple,
                                            uint64_t now_ms);
 
+/* The same for one that has a number already, which must be in use neither here nor anywhere. */
+MUST_USE struct turn_alloc *turn_alloc_adopt(struct turn_tables *t, const struct five_tuple *tuple,
+                                             uint64_t session, uint64_t now_ms);
+
 /* Release `alloc` with its permissions and channels; its relays must be closed. */
 void turn_alloc_free(struct turn_tables *t, struct turn_alloc *alloc);
 
-/* Hot path: one probe. */
+/* By its 5-tuple, or by the one that its client is moving to.  Hot path: one probe. */
 struct turn_alloc *turn_alloc_find(const struct turn_tables *t, const struct five_tuple *tuple);
+
+/* The same, and the next packet of a burst costs a comparison.  Hot path. */
+struct turn_alloc *turn_alloc_again(struct turn_tables *t, const struct five_tuple *tuple);
+
+/* From now on `alloc` has `tuple`, which no other has. */
+void turn_alloc_readdress(struct turn_tables *t, struct turn_alloc *alloc,
+                          const struct five_tuple *tuple);
+
+/* The allocation with that number, or NULL. */
+struct turn_alloc *turn_alloc_numbered(const struct turn_tables *t, uint64_t session);
 
 /* Give `alloc` a copy of a user's name.  0 or -ENOMEM. */
 MUST_USE int turn_alloc_set_user(struct turn_tables *t, struct turn_alloc *alloc, struct bytes name,
@@ -200,13 +234,32 @@ void turn_alloc_wake_by(struct turn_tables *t, struct turn_alloc *alloc, uint64_
 void turn_alloc_sweep(struct turn_tables *t, struct turn_alloc *alloc, uint64_t now_ms);
 
 /* Remember for 40 s the transaction that made `alloc`, which is about to be freed: a late duplicate
- * of that Allocate must not make it again (RFC 8489 section 6.3.1).  Bounded: the oldest gives way.
- */
-void turn_tombstone_keep(struct turn_tables *t, const struct turn_alloc *alloc, uint64_t now_ms);
+ * of that Allocate must not make it again (RFC 8489 section 6.3.1).  `travelled`: another instance
+ * has it from now on.  Bounded: the oldest gives way. */
+void turn_tombstone_keep(struct turn_tables *t, const struct turn_alloc *alloc, bool travelled,
+                         uint64_t now_ms);
 
-/* True when a tombstone holds this transaction. */
-bool turn_tombstone_holds(struct turn_tables *t, const struct five_tuple *tuple,
-                          const uint8_t tid[STUN_TID], uint64_t now_ms);
+/* The tombstone that holds this transaction, or NULL. */
+const struct turn_tombstone *turn_tombstone_find(struct turn_tables *t,
+                                                 const struct five_tuple *tuple,
+                                                 const uint8_t tid[STUN_TID], uint64_t now_ms);
+
+/* --- clients that move (mobility.c) --------------------------------------------------------------
+ */
+
+/* Make `alloc` a mobile one.  0 or -ENOMEM. */
+MUST_USE int turn_mobile_get(struct turn_tables *t, struct turn_alloc *alloc);
+
+/* Its client is coming to `tuple`, which nobody has: from now on it is found by that, too; nowhere
+ * else any more.  0 or -ENOMEM, unchanged. */
+MUST_USE int turn_mobile_come(struct turn_tables *t, struct turn_alloc *alloc,
+                              const struct five_tuple *tuple, void *listener);
+
+/* It is not coming any more.  Harmless when it was not. */
+void turn_mobile_stop(struct turn_tables *t, struct turn_alloc *alloc);
+
+/* It is no mobile one any more.  Harmless when it was not. */
+void turn_mobile_put(struct turn_tables *t, struct turn_alloc *alloc);
 
 /* --- permissions (perm.c) ----------------------------------------------------------------------
  */
@@ -214,6 +267,10 @@ bool turn_tombstone_holds(struct turn_tables *t, const struct five_tuple *tuple,
 /* The live permission for `ip`, or NULL.  Hot path: one probe. */
 struct turn_perm *turn_perm_find(const struct turn_tables *t, const struct turn_alloc *alloc,
                                  const struct net_ip *ip, uint64_t now_ms);
+
+/* The same; the one that was used last costs a comparison.  Hot path: at most one probe. */
+struct turn_perm *turn_perm_again(const struct turn_tables *t, struct turn_alloc *alloc,
+                                  const struct net_ip *ip, uint64_t now_ms);
 
 /* Every allocation is sure of this many permissions, channels and peer data connections; what it
  * takes beyond them comes out of a pool that all share, so that none can starve the others. */
@@ -238,6 +295,12 @@ struct turn_chan *turn_chan_by_number(const struct turn_tables *t, const struct 
                                       uint16_t number, uint64_t now_ms);
 struct turn_chan *turn_chan_by_peer(const struct turn_tables *t, const struct turn_alloc *alloc,
                                     const struct net_addr *peer, uint64_t now_ms);
+
+/* The same; the one that was used last costs a comparison.  Hot path: at most one probe. */
+struct turn_chan *turn_chan_again(const struct turn_tables *t, struct turn_alloc *alloc,
+                                  uint16_t number, uint64_t now_ms);
+struct turn_chan *turn_chan_with(const struct turn_tables *t, struct turn_alloc *alloc,
+                                 const struct net_addr *peer, uint64_t now_ms);
 
 /* Bind `number` to `peer`, or refresh that binding, until `expires_ms`.  0; -EEXIST when one of the
  * two is bound to another; -ENOSPC at `max` channels or without memory; unchanged on failure. */

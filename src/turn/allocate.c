@@ -249,7 +249,13 @@ static enum stun_code create(struct turn_call *call, const struct wish *wish)
         return STUN_INSUFFICIENT_CAPACITY;
     }
     alloc->protocol = wish->protocol;
-    enum stun_code code;
+    enum stun_code code = STUN_OK;
+    if ((call->req->has & HAS_MOBILITY_TICKET) != 0) {
+        code = turn_mobility_begin(call, alloc);
+        if (code != STUN_OK) {
+            goto discard;
+        }
+    }
     switch (s->fx.quota_take(s->fx.arg, turn_alloc_quota_user(alloc))) {
     case 0:
         break;
@@ -291,7 +297,7 @@ static enum stun_code repeat(struct turn_call *call)
         }
     }
     call->lifetime_s = (uint32_t)((expires_ms - call->now_ms) / 1000);
-    return STUN_OK;
+    return call->alloc->mobile != NULL ? turn_mobility_repeat(call, call->alloc) : STUN_OK;
 }
 
 enum stun_code turn_on_allocate(struct turn_call *call)
@@ -305,6 +311,13 @@ enum stun_code turn_on_allocate(struct turn_call *call)
     const enum stun_code code = read_wish(call, &wish);
     if (code != STUN_OK) {
         return code;
+    }
+    const bool mobile = (call->req->has & HAS_MOBILITY_TICKET) != 0;
+    if (mobile && call->req->ticket.n > 0) {
+        return STUN_BAD_REQUEST; /* RFC 8016 section 3.1.2 */
+    }
+    if (mobile && (!turn_mobility_allowed(call) || wish.protocol != NET_UDP)) {
+        return STUN_MOBILITY_FORBIDDEN;
     }
     if (!(wish.protocol == NET_TCP ? config->tcp_relay : config->udp_relay) || config->draining) {
         return STUN_FORBIDDEN;

@@ -22,6 +22,36 @@ struct turn_chan *turn_chan_by_peer(const struct turn_tables *t, const struct tu
     return chan != NULL && chan->expires_ms > now_ms ? chan : NULL;
 }
 
+struct turn_chan *turn_chan_again(const struct turn_tables *t, struct turn_alloc *alloc,
+                                  uint16_t number, uint64_t now_ms)
+{
+    struct turn_chan *chan = alloc->last_chan;
+
+    if (chan != NULL && chan->expires_ms > now_ms && chan->number.number == number) {
+        return chan;
+    }
+    chan = turn_chan_by_number(t, alloc, number, now_ms);
+    if (chan != NULL) {
+        alloc->last_chan = chan;
+    }
+    return chan;
+}
+
+struct turn_chan *turn_chan_with(const struct turn_tables *t, struct turn_alloc *alloc,
+                                 const struct net_addr *peer, uint64_t now_ms)
+{
+    struct turn_chan *chan = alloc->last_chan;
+
+    if (chan != NULL && chan->expires_ms > now_ms && net_addr_equal(&chan->peer.addr, peer)) {
+        return chan;
+    }
+    chan = alloc->chan_count > 0 ? turn_chan_by_peer(t, alloc, peer, now_ms) : NULL;
+    if (chan != NULL) {
+        alloc->last_chan = chan;
+    }
+    return chan;
+}
+
 /* Free number and address of bindings that have expired but still lie in the tables: they may be
  * bound to others at once (RFC 8656 section 12: the five-minute wait is the client's). */
 static void chan_evict_expired(struct turn_tables *t, struct turn_alloc *alloc, uint16_t number,
@@ -90,6 +120,9 @@ int turn_chan_bind(struct turn_tables *t, struct turn_alloc *alloc, uint16_t num
 
 void turn_chan_remove(struct turn_tables *t, struct turn_alloc *alloc, struct turn_chan *chan)
 {
+    if (alloc->last_chan == chan) {
+        alloc->last_chan = NULL;
+    }
     list_remove(&chan->node);
     (void)table_remove(&t->by_number, &chan->number);
     (void)table_remove(&t->by_peer, &chan->peer);

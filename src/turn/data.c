@@ -100,6 +100,18 @@ static enum turn_verdict send_to_client(const struct turn_server *s, const struc
     return TURN_TO_CLIENT;
 }
 
+/* Whose data it is.  From a client that is moving, it says that it has arrived. */
+static inline struct turn_alloc *sender(struct turn_server *s, const struct five_tuple *tuple,
+                                        uint64_t now_ms)
+{
+    struct turn_alloc *alloc = turn_alloc_again(&s->tables, tuple);
+
+    if (alloc != NULL && alloc->mobile != NULL) {
+        turn_mobility_heard(s, alloc, tuple, now_ms);
+    }
+    return alloc;
+}
+
 /* RFC 8656 section 12.6.  No permission is asked for from client to peer on a live channel (A-19):
  * the binding was judged when it was made, and is judged again when the rules change. */
 enum turn_verdict turn_channel_data(struct turn_server *s, struct pkt *pkt, uint64_t now_ms)
@@ -111,11 +123,11 @@ enum turn_verdict turn_channel_data(struct turn_server *s, struct pkt *pkt, uint
         return turn_drop(s, DROP_BAD_LENGTH);
     }
     const struct five_tuple tuple = turn_tuple_of(pkt);
-    struct turn_alloc *alloc = turn_alloc_find(&s->tables, &tuple);
+    struct turn_alloc *alloc = sender(s, &tuple, now_ms);
     if (alloc == NULL) {
         return turn_drop(s, DROP_NO_ALLOCATION);
     }
-    const struct turn_chan *chan = turn_chan_by_number(&s->tables, alloc, number, now_ms);
+    const struct turn_chan *chan = turn_chan_again(&s->tables, alloc, number, now_ms);
     if (chan == NULL) {
         return turn_drop(s, DROP_NO_CHANNEL);
     }
@@ -157,7 +169,7 @@ enum turn_verdict turn_on_send(struct turn_server *s, struct pkt *pkt, const str
         return turn_drop(s, DROP_UNKNOWN_ATTRIBUTE);
     }
     const struct five_tuple tuple = turn_tuple_of(pkt);
-    struct turn_alloc *alloc = turn_alloc_find(&s->tables, &tuple);
+    struct turn_alloc *alloc = sender(s, &tuple, now_ms);
     if (alloc == NULL) {
         return turn_drop(s, DROP_NO_ALLOCATION);
     }
@@ -169,7 +181,7 @@ enum turn_verdict turn_on_send(struct turn_server *s, struct pkt *pkt, const str
         (peer->family == NET_V6 && net_ip_is_v4(&peer->ip))) {
         return turn_drop(s, DROP_PEER_FAMILY);
     }
-    if (turn_perm_find(&s->tables, alloc, &peer->ip, now_ms) == NULL) {
+    if (turn_perm_again(&s->tables, alloc, &peer->ip, now_ms) == NULL) {
         return turn_drop(s, DROP_NO_PERMISSION);
     }
     if (gate_check_addr(s->config->gate, peer) != GATE_OPEN) {
@@ -223,15 +235,12 @@ static enum drop wrap_data(struct turn_server *s, const struct turn_alloc *alloc
     const uint32_t head = STUN_HEADER + addr_len + STUN_ATTR_HEAD;
     const uint32_t len = pkt->len;
     const uint32_t padding = -len & 3;
-    const uint8_t *end = pkt->buf + PKT_HEADROOM + pkt->cap;
 
     if (head + len + padding > message_max(&alloc->tuple, STREAM_STUN_MAX) ||
-        pkt->data + len + padding > end) {
+        !pkt_append_zeros(pkt, padding)) {
         return DROP_TOO_BIG;
     }
-    memset(pkt->data + len, 0, padding);
     put_data_head(s, pkt_prepend(pkt, head), &pkt->remote, STUN_DATA_ATTR, len);
-    pkt->len += padding;
     return DROP_COUNT;
 }
 
@@ -244,12 +253,10 @@ static enum drop wrap_channel(const struct turn_alloc *alloc, const struct turn_
     const uint32_t padding = net_is_stream(alloc->tuple.protocol) ? -len & 3 : 0;
 
     if (CHANNEL_HEAD + len + padding > message_max(&alloc->tuple, STREAM_CHANNEL_MAX) ||
-        pkt->data + len + padding > pkt->buf + PKT_HEADROOM + pkt->cap) {
+        (padding > 0 && !pkt_append_zeros(pkt, padding))) {
         return DROP_TOO_BIG;
     }
-    memset(pkt->data + len, 0, padding);
     channel_data_head(pkt_prepend(pkt, CHANNEL_HEAD), (uint16_t)chan->number.number, (uint16_t)len);
-    pkt->len += padding;
     return DROP_COUNT;
 }
 
@@ -265,10 +272,10 @@ enum turn_verdict turn_server_peer_packet(struct turn_server *s, struct turn_rel
     }
     /* The permission comes first: a bound channel does not replace an expired one. */
     why = DROP_NO_PERMISSION;
-    if (turn_perm_find(&s->tables, alloc, &pkt->remote.ip, now_ms) == NULL) {
+    if (turn_perm_again(&s->tables, alloc, &pkt->remote.ip, now_ms) == NULL) {
         goto drop;
     }
-    const struct turn_chan *chan = turn_chan_by_peer(&s->tables, alloc, &pkt->remote, now_ms);
+    const struct turn_chan *chan = turn_chan_with(&s->tables, alloc, &pkt->remote, now_ms);
     why = DROP_PEER_DENIED; /* a channel's transport address was judged when it was bound */
     if (chan == NULL && gate_check_addr(s->config->gate, &pkt->remote) != GATE_OPEN) {
         goto drop;
@@ -277,7 +284,7 @@ enum turn_verdict turn_server_peer_packet(struct turn_server *s, struct turn_rel
     if (why != DROP_COUNT) {
         goto drop;
     }
-    why = over_limit(s, alloc, TO_CLIENT, pkt->len, now_ms);
+    why = over_limit(s, alloc, TO_CLIENT, pkt_size(pkt), now_ms);
     if (why != DROP_COUNT) {
         goto drop;
     }

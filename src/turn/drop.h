@@ -15,6 +15,7 @@
     X(DISABLED, "disabled")                   /* STUN or TURN is switched off */                   \
     X(UNAUTH_RATE, "unauth-rate")             /* too many challenges to that source */             \
     X(KEY_BUSY, "key-busy")                   /* credentials cannot be looked up now */            \
+    X(ELSEWHERE, "elsewhere")                 /* its session is on its way between workers */      \
     X(NO_ALLOCATION, "no-allocation")                                                              \
     X(NO_CHANNEL, "no-channel")                                                                    \
     X(TCP_ALLOCATION, "tcp-allocation") /* a Send indication on one (RFC 6062) */                  \

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The session parcel: the one place that says what a session is made of.
  *
- *   version 2 | 5-tuple | age | tid | reservation | user | key | 2 relays | buckets | traffic |
- *   permissions | channels
+ *   version 3 | 5-tuple | session | mobility | age | tid | reservation | user | key | 2 relays |
+ * buckets | traffic | permissions | channels
  *
  * Numbers are big-endian; times are milliseconds that are left (or have passed: age). */
 #include <errno.h>
@@ -10,7 +10,7 @@
 
 #include "turn/turn_int.h"
 
-enum { PARCEL_VERSION = 2, KEY_MD5 = 1, KEY_SHA256 = 2 };
+enum { PARCEL_VERSION = 3, KEY_MD5 = 1, KEY_SHA256 = 2 };
 
 /* --- reading: a bounded cursor with a sticky error ----------------------------------------------
  */
@@ -153,6 +153,73 @@ static int take_relay(struct reader *r, struct turn_relay *relay, uint8_t family
     return 0;
 }
 
+static void put_tuple(struct writer *w, const struct five_tuple *tuple)
+{
+    put_addr(w, &tuple->client);
+    put_addr(w, &tuple->server);
+    writer_be32(w, tuple->protocol);
+}
+
+static bool transport_known(uint32_t transport)
+{
+    return transport == NET_UDP || transport == NET_PROXIED || transport == NET_DTLS ||
+           net_is_stream(transport);
+}
+
+static struct five_tuple take_tuple(struct reader *r)
+{
+    struct five_tuple tuple;
+
+    tuple.client = take_addr(r);
+    tuple.server = take_addr(r);
+    tuple.protocol = (uint32_t)take_number(r, 4);
+    r->bad = r->bad || !transport_known(tuple.protocol);
+    return tuple;
+}
+
+static void put_mobile(struct writer *w, const struct turn_mobile *mobile, uint64_t now_ms)
+{
+    writer_u8(w, mobile != NULL);
+    if (mobile == NULL) {
+        return;
+    }
+    writer_be32(w, mobile->serial);
+    writer_be64(w, now_ms - mobile->moved_ms);
+    writer_put(w, mobile->tid, STUN_TID);
+    writer_u8(w, mobile->moving);
+    if (mobile->moving) {
+        put_tuple(w, &mobile->coming);
+    }
+}
+
+/* 0; -EEXIST when somebody has the 5-tuple that the client is moving to; -ENOSPC. */
+static int take_mobile(struct turn_tables *t, struct turn_alloc *alloc, struct reader *r,
+                       void *listener, uint64_t now_ms)
+{
+    if (take_number(r, 1) == 0) {
+        return 0;
+    }
+    if (turn_mobile_get(t, alloc) < 0) {
+        return -ENOSPC;
+    }
+    struct turn_mobile *mobile = alloc->mobile;
+    mobile->serial = (uint32_t)take_number(r, 4);
+    const uint64_t age_ms = take_number(r, 8);
+    mobile->moved_ms = age_ms < now_ms ? now_ms - age_ms : 0;
+    take_into(r, mobile->tid, STUN_TID);
+    if (take_number(r, 1) == 0) {
+        return 0;
+    }
+    const struct five_tuple coming = take_tuple(r);
+    if (r->bad) {
+        return -EBADMSG;
+    }
+    if (turn_alloc_find(t, &coming) != NULL) {
+        return -EEXIST;
+    }
+    return turn_mobile_come(t, alloc, &coming, listener) < 0 ? -ENOSPC : 0;
+}
+
 static void put_bucket(struct writer *w, const struct bucket *bucket, uint64_t now_ms)
 {
     writer_be64(w, bucket->tokens);
@@ -258,9 +325,9 @@ int turn_server_pack(const struct turn_server *s, const struct five_tuple *tuple
         return -EOPNOTSUPP;
     }
     writer_u8(out, PARCEL_VERSION);
-    put_addr(out, &alloc->tuple.client);
-    put_addr(out, &alloc->tuple.server);
-    writer_be32(out, alloc->tuple.protocol);
+    put_tuple(out, &alloc->tuple);
+    writer_be64(out, alloc->session);
+    put_mobile(out, alloc->mobile, now_ms);
     writer_be64(out, now_ms - alloc->created_ms);
     writer_put(out, alloc->tid, STUN_TID);
     writer_be64(out, alloc->reservation);
@@ -276,7 +343,7 @@ int turn_server_pack(const struct turn_server *s, const struct five_tuple *tuple
     return out->full ? -ENOBUFS : 0;
 }
 
-/* Everything after the 5-tuple. */
+/* Everything after the session. */
 static int unpack_body(struct turn_tables *t, struct turn_alloc *alloc, struct reader *r,
                        void *const ports[2], uint64_t now_ms)
 {
@@ -309,41 +376,35 @@ static int unpack_body(struct turn_tables *t, struct turn_alloc *alloc, struct r
     return r->bad || r->rest.n > 0 ? -EBADMSG : 0;
 }
 
-static bool transport_known(uint32_t transport)
-{
-    return transport == NET_UDP || transport == NET_PROXIED || transport == NET_DTLS ||
-           net_is_stream(transport);
-}
-
 int turn_server_unpack(struct turn_server *s, struct bytes parcel, void *listener,
                        void *const ports[2], struct turn_relay *out_relays[2], uint64_t now_ms)
 {
     struct reader r = {.rest = parcel, .bad = false};
-    struct five_tuple tuple;
 
     if (take_number(&r, 1) != PARCEL_VERSION) {
         return -EBADMSG;
     }
-    tuple.client = take_addr(&r);
-    tuple.server = take_addr(&r);
-    tuple.protocol = (uint32_t)take_number(&r, 4);
-    r.bad = r.bad || !transport_known(tuple.protocol);
+    const struct five_tuple tuple = take_tuple(&r);
+    const uint64_t session = take_number(&r, 8);
+    r.bad = r.bad || session == 0;
     if (r.bad || (ports[0] == NULL && ports[1] == NULL)) {
         return r.bad ? -EBADMSG : -EINVAL;
     }
-    if (turn_alloc_find(&s->tables, &tuple) != NULL) {
+    if (turn_alloc_find(&s->tables, &tuple) != NULL ||
+        turn_alloc_numbered(&s->tables, session) != NULL) {
         return -EEXIST;
     }
-    struct turn_alloc *alloc = turn_alloc_new(&s->tables, &tuple, now_ms);
+    struct turn_alloc *alloc = turn_alloc_adopt(&s->tables, &tuple, session, now_ms);
     if (alloc == NULL) {
         return -ENOSPC;
     }
-    const int err = unpack_body(&s->tables, alloc, &r, ports, now_ms);
+    alloc->listener = listener;
+    int err = take_mobile(&s->tables, alloc, &r, listener, now_ms);
+    err = err < 0 ? err : unpack_body(&s->tables, alloc, &r, ports, now_ms);
     if (err < 0) {
         turn_alloc_free(&s->tables, alloc);
         return err;
     }
-    alloc->listener = listener;
     for (int i = 0; i < 2; i++) {
         alloc->relay[i].port = ports[i];
         out_relays[i] = ports[i] != NULL ? &alloc->relay[i] : NULL;
@@ -361,7 +422,7 @@ int turn_server_forget(struct turn_server *s, const struct five_tuple *tuple)
     }
     alloc->relay[0].port = NULL;
     alloc->relay[1].port = NULL;
-    turn_tombstone_keep(&s->tables, alloc, s->now_ms);
+    turn_tombstone_keep(&s->tables, alloc, true, s->now_ms);
     turn_alloc_free(&s->tables, alloc);
     return 0;
 }

@@ -11,6 +11,21 @@ struct turn_perm *turn_perm_find(const struct turn_tables *t, const struct turn_
     return perm != NULL && perm->expires_ms > now_ms ? perm : NULL;
 }
 
+struct turn_perm *turn_perm_again(const struct turn_tables *t, struct turn_alloc *alloc,
+                                  const struct net_ip *ip, uint64_t now_ms)
+{
+    struct turn_perm *perm = alloc->last_perm;
+
+    if (perm != NULL && perm->expires_ms > now_ms && net_ip_equal(&perm->key.ip, ip)) {
+        return perm;
+    }
+    perm = turn_perm_find(t, alloc, ip, now_ms);
+    if (perm != NULL) {
+        alloc->last_perm = perm;
+    }
+    return perm;
+}
+
 struct turn_perm *turn_perm_get(struct turn_tables *t, struct turn_alloc *alloc,
                                 const struct net_ip *ip, uint32_t max, uint64_t now_ms)
 {
@@ -48,6 +63,9 @@ void turn_perm_refresh(struct turn_tables *t, struct turn_alloc *alloc, struct t
 
 void turn_perm_remove(struct turn_tables *t, struct turn_alloc *alloc, struct turn_perm *perm)
 {
+    if (alloc->last_perm == perm) {
+        alloc->last_perm = NULL;
+    }
     list_remove(&perm->node);
     (void)table_remove(&t->perms, &perm->key);
     slab_put(t->perm_slab, perm);

@@ -22,13 +22,22 @@ enum stun_code turn_on_refresh(struct turn_call *call)
     const bool one = (req->has & HAS_REQUESTED_ADDRESS_FAMILY) != 0;
     const bool delete = (req->has & HAS_LIFETIME) != 0 && req->lifetime_s == 0;
 
+    /* While one of two relays is left there is somebody to move. */
+    const bool ends =
+        delete &&!(one && call->alloc->relay[0].port != NULL && call->alloc->relay[1].port != NULL);
+
+    if (one && turn_alloc_relay(call->alloc, req->family) == NULL) {
+        return STUN_PEER_FAMILY_MISMATCH;
+    }
+    if (call->ticket != TURN_NO_TICKET && !ends) {
+        const enum stun_code code = turn_mobility_move(call);
+        if (code != STUN_OK) {
+            return code;
+        }
+    }
     call->lifetime_s = delete ? 0 : turn_grant_lifetime(s->config, req);
     if (one) {
-        struct turn_relay *relay = turn_alloc_relay(call->alloc, req->family);
-        if (relay == NULL) {
-            return STUN_PEER_FAMILY_MISMATCH;
-        }
-        refresh_relay(call, relay);
+        refresh_relay(call, turn_alloc_relay(call->alloc, req->family));
     } else if (delete) {
         turn_end_allocation(s, call->alloc, TURN_EVENT_DELETED, call->now_ms);
     } else {

@@ -124,6 +124,10 @@ static void put_success(const struct turn_call *call, struct stun_out *out)
     default: /* CreatePermission, ChannelBind and ConnectionBind: integrity only */
         break;
     }
+    if (call->ticket_out) {
+        stun_out_attr(out, STUN_MOBILITY_TICKET,
+                      (struct bytes){call->new_ticket, sizeof(call->new_ticket)});
+    }
 }
 
 /* What stands last in every response. */

@@ -43,6 +43,12 @@ static enum stun_code judge_method(struct turn_call *call, const struct turn_rul
     const struct bytes user = {call->found.name, call->found.name_len};
     const bool same_user = alloc != NULL && bytes_equal(user, turn_alloc_user(alloc));
 
+    if (call->ticket != TURN_NO_TICKET) {
+        const enum stun_code code = turn_mobility_judge(call);
+        if (code != STUN_OK) {
+            return code;
+        }
+    }
     if (rule->need == ALLOC) {
         if (alloc == NULL) {
             return STUN_ALLOCATION_MISMATCH;
@@ -51,8 +57,7 @@ static enum stun_code judge_method(struct turn_call *call, const struct turn_rul
             return STUN_WRONG_CREDENTIALS;
         }
     } else if (rule->need == NO_ALLOC && !(call->retransmission && same_user) &&
-               (alloc != NULL || turn_tombstone_holds(&call->server->tables, &call->tuple,
-                                                      call->req->msg.tid, call->now_ms))) {
+               (alloc != NULL || call->tomb != NULL)) {
         return STUN_ALLOCATION_MISMATCH;
     }
     if ((call->req->bad & binding_form) != 0) {
@@ -104,26 +109,53 @@ void turn_call_init(struct turn_call *call, struct turn_server *s, struct pkt *p
     call->refused_attr = 0;
     call->lifetime_s = 0;
     call->retransmission = false;
+    call->tomb = NULL;
     call->alternate_count = 0;
     call->connection_id = 0;
     call->later = false;
+    call->ticket = TURN_NO_TICKET;
+    call->ticket_out = false;
 }
 
-/* What the request is about: the allocation of its 5-tuple, or the connection that it names. */
-static void find_subject(struct turn_call *call)
+/* What the request is about: the allocation of its 5-tuple, or what it names: a connection, or by a
+ * ticket an allocation.  0 or -EIO. */
+static int find_subject(struct turn_call *call)
 {
     struct turn_server *s = call->server;
     const struct turn_req *req = call->req;
 
+    int err = 0;
+
     call->tuple = turn_tuple_of(call->pkt);
-    call->alloc = turn_alloc_find(&s->tables, &call->tuple);
-    if (call->alloc != NULL && call->alloc->timer.deadline_ms <= call->now_ms) {
-        call->alloc = turn_expire(s, call->alloc, call->now_ms); /* the tick has yet to come */
+    call->alloc = turn_current(s, turn_alloc_find(&s->tables, &call->tuple), call->now_ms);
+    if (req->msg.method == STUN_REFRESH && (req->has & HAS_MOBILITY_TICKET) != 0) {
+        err = turn_mobility_find(call);
     }
-    /* RFC 8656 section 7.2: the transaction that made the allocation, once more. */
-    call->retransmission = call->alloc != NULL && req->msg.method == STUN_ALLOCATE &&
-                           memcmp(call->alloc->tid, req->msg.tid, STUN_TID) == 0;
+    if (req->msg.method == STUN_ALLOCATE && call->alloc != NULL) {
+        /* RFC 8656 section 7.2: the transaction that made the allocation, once more. */
+        call->retransmission = memcmp(call->alloc->tid, req->msg.tid, STUN_TID) == 0;
+    } else if (req->msg.method == STUN_ALLOCATE) {
+        call->tomb = turn_tombstone_find(&s->tables, &call->tuple, req->msg.tid, call->now_ms);
+    }
     call->conn = call->alloc == NULL ? turn_conn_named(s, req, call->now_ms) : NULL;
+    return err;
+}
+
+/* True with the verdict when the request is not ours to judge. */
+static bool is_elsewhere(struct turn_server *s, const struct turn_call *call,
+                         enum turn_verdict *out_verdict)
+{
+    if (call->ticket == TURN_TICKET_ELSEWHERE) {
+        *out_verdict = TURN_ELSEWHERE;
+        return true;
+    }
+    /* A late duplicate of an Allocate that the other instance has the answer to, or a session that
+     * has yet to get here: the client asks again. */
+    if (call->ticket == TURN_TICKET_TRAVELLING || (call->tomb != NULL && call->tomb->travelled)) {
+        *out_verdict = turn_drop(s, DROP_ELSEWHERE);
+        return true;
+    }
+    return false;
 }
 
 static enum turn_verdict serve_request(struct turn_server *s, struct pkt *pkt,
@@ -133,10 +165,12 @@ static enum turn_verdict serve_request(struct turn_server *s, struct pkt *pkt,
     struct turn_call call;
 
     turn_call_init(&call, s, pkt, req, now_ms);
-    if (rule != NULL) {
-        find_subject(&call);
+    int code = rule != NULL ? find_subject(&call) : 0;
+    enum turn_verdict verdict;
+    if (is_elsewhere(s, &call, &verdict)) {
+        return verdict;
     }
-    const int code = judge(&call, rule);
+    code = code < 0 ? code : judge(&call, rule);
     if (code == -EAGAIN) {
         return TURN_WAIT; /* counted when it comes again */
     }
@@ -147,8 +181,7 @@ static enum turn_verdict serve_request(struct turn_server *s, struct pkt *pkt,
     if (call.later) {
         return TURN_LATER;
     }
-    const enum turn_verdict verdict =
-        turn_reply(&call, code < 0 ? STUN_SERVER_ERROR : (enum stun_code)code);
+    verdict = turn_reply(&call, code < 0 ? STUN_SERVER_ERROR : (enum stun_code)code);
     if (code == STUN_OK && call.conn != NULL && verdict == TURN_TO_CLIENT) {
         turn_bind_conn(s, call.conn, pkt->port);
     }

@@ -63,6 +63,7 @@ struct turn_config {
     bool additional_family; /* ADDITIONAL-ADDRESS-FAMILY is understood */
     bool copy_dscp;         /* RFC 8656 section 14; else Best Effort */
     bool copy_ecn;          /* RFC 8656 section 14; else Not-ECT */
+    bool mobility;          /* clients may move to other addresses (RFC 8016) */
     bool draining;          /* new allocations are refused with 403 */
     enum turn_algorithms algorithms;
     enum turn_family_default default_family;

@@ -27,6 +27,12 @@ struct turn_nonce_key {
     uint8_t key[CRYPTO_SHA256_LEN];
 };
 
+/* And what it becomes for tickets (RFC 8016). */
+struct turn_ticket_key {
+    bool made;
+    uint8_t key[CRYPTO_SHA256_LEN];
+};
+
 struct turn_server {
     const struct turn_config *config;
     struct turn_effects fx;
@@ -44,13 +50,31 @@ struct turn_server {
     uint32_t instances;
     uint32_t next_alternate[TURN_ALTERNATE_KINDS];
     struct turn_nonce_key nonce_keys[TURN_NONCE_KEYS][2]; /* this epoch's and the one before it */
+    struct turn_ticket_key ticket_keys[TURN_NONCE_KEYS];
     struct turn_counters count;
     enum drop last_drop;
+    uint32_t elsewhere;
     uint8_t response[TURN_RESPONSE_MAX];
 };
 
 /* Which integrity attribute a response carries (RFC 8489 section 9.2.4). */
 enum turn_integrity { TURN_NO_INTEGRITY, TURN_MI, TURN_MI256 };
+
+/* What a MOBILITY-TICKET in a Refresh has come to (RFC 8016 section 3.2.2). */
+enum turn_ticket {
+    TURN_NO_TICKET,
+    TURN_TICKET_FORBIDDEN,
+    TURN_TICKET_INVALID,
+    TURN_TICKET_GONE,       /* its allocation is, or cannot come: its client has another here */
+    TURN_TICKET_ELSEWHERE,  /* another instance has it */
+    TURN_TICKET_TRAVELLING, /* it is on its way here */
+    TURN_TICKET_OLD,        /* there is a newer one */
+    TURN_TICKET_SAME,       /* the client is where it was */
+    TURN_TICKET_AGAIN,      /* the Refresh that was granted, once more */
+    TURN_TICKET_GOOD,
+};
+
+enum { TURN_TICKET_TAG = 16, TURN_TICKET_PLAIN = 20, TURN_TICKET_LEN = 36 };
 
 /* One request while it is judged. */
 struct turn_call {
@@ -73,11 +97,15 @@ struct turn_call {
     enum gate_verdict gate; /* why a peer was refused */
     uint16_t refused_attr;  /* a known attribute that must be answered as unknown (420), or 0 */
     uint32_t lifetime_s;
-    bool retransmission; /* the Allocate that made `alloc`, again */
+    bool retransmission;               /* the Allocate that made `alloc`, again */
+    const struct turn_tombstone *tomb; /* of that Allocate, when the allocation is gone */
     const struct turn_alternate *alternate[2];
     uint32_t alternate_count;
     uint32_t connection_id; /* of a Connect that has succeeded */
     bool later;             /* a Connect is under way: no answer yet */
+    enum turn_ticket ticket;
+    bool ticket_out; /* the response carries this one */
+    uint8_t new_ticket[TURN_TICKET_LEN];
 };
 
 /* Count one; single writer, read relaxed by other threads (no lock prefix, no ordering). */
@@ -187,6 +215,58 @@ void turn_end_conns(struct turn_server *s, struct turn_alloc *alloc);
 void turn_expire_conns(struct turn_server *s, struct turn_alloc *alloc, uint64_t now_ms);
 void turn_recheck_conns(struct turn_server *s, struct turn_alloc *alloc);
 
+/* --- ticket.c: what is in a MOBILITY-TICKET ------------------------------------------------------
+ */
+
+struct turn_ticket_content {
+    uint64_t session;
+    uint32_t serial;
+    uint64_t mark; /* tells an allocation from another with its number: turn_ticket_mark() */
+};
+
+/* 0 or -EIO. */
+MUST_USE int turn_ticket_mark(struct turn_server *s, const struct turn_alloc *alloc,
+                              uint64_t *out_mark);
+
+/* The same content becomes the same ticket.  0 or -EIO. */
+MUST_USE int turn_ticket_seal(struct turn_server *s, const struct turn_ticket_content *content,
+                              uint8_t out[TURN_TICKET_LEN]);
+
+/* 0; -EBADMSG: not one of ours; -EIO. */
+MUST_USE int turn_ticket_open(struct turn_server *s, struct bytes ticket,
+                              struct turn_ticket_content *out);
+
+/* --- mobility.c: clients that move (RFC 8016) ----------------------------------------------------
+ */
+
+/* May this client have a ticket? */
+bool turn_mobility_allowed(const struct turn_call *call);
+
+/* Make the new allocation of an Allocate a mobile one.  STUN_OK, or what to refuse with. */
+enum stun_code turn_mobility_begin(struct turn_call *call, struct turn_alloc *alloc);
+
+/* Put the ticket in force of `alloc` into the response.  STUN_OK or STUN_SERVER_ERROR. */
+enum stun_code turn_mobility_repeat(struct turn_call *call, const struct turn_alloc *alloc);
+
+/* A Refresh with a ticket: sets call->ticket and, when it names one, call->alloc.  0 or -EIO. */
+MUST_USE int turn_mobility_find(struct turn_call *call);
+
+/* STUN_OK, or what the ticket is refused with, the user's identity aside. */
+enum stun_code turn_mobility_judge(const struct turn_call *call);
+
+/* The Refresh with a ticket is granted: its 5-tuple is served, too, and the response carries a new
+ * ticket.  STUN_OK, or what to refuse with, nothing changed. */
+enum stun_code turn_mobility_move(struct turn_call *call);
+
+/* Data has come from `tuple`: if the client was moving there, it has arrived. */
+void turn_mobility_heard(struct turn_server *s, struct turn_alloc *alloc,
+                         const struct five_tuple *tuple, uint64_t now_ms);
+
+/* The client has arrived, whether or not data has come; or it is not coming.  Harmless when it is
+ * not moving. */
+void turn_mobility_arrive(struct turn_server *s, struct turn_alloc *alloc, uint64_t now_ms);
+void turn_mobility_stay(struct turn_server *s, struct turn_alloc *alloc);
+
 /* --- data.c ------------------------------------------------------------------------------------
  */
 
@@ -212,9 +292,16 @@ void turn_recheck(struct turn_server *s, struct turn_alloc *alloc);
 /* Take away what of `alloc` has expired by `now_ms`.  Returns `alloc`, or NULL when it is gone. */
 struct turn_alloc *turn_expire(struct turn_server *s, struct turn_alloc *alloc, uint64_t now_ms);
 
+/* `alloc` as it is now, though the tick may have yet to come; NULL when it is over, or is NULL. */
+struct turn_alloc *turn_current(struct turn_server *s, struct turn_alloc *alloc, uint64_t now_ms);
+
 /* Close one relay of `alloc`; ends the allocation with its last one. */
 void turn_end_relay(struct turn_server *s, struct turn_alloc *alloc, struct turn_relay *relay,
                     enum turn_event_kind kind, uint64_t now_ms);
+
+/* An event that concerns `alloc`, to be told as it is or with more in it. */
+struct turn_event turn_event_about(const struct turn_server *s, const struct turn_alloc *alloc,
+                                   enum turn_event_kind kind);
 
 /* Tell of something that concerns `alloc`. */
 void turn_tell(struct turn_server *s, const struct turn_alloc *alloc, enum turn_event_kind kind,

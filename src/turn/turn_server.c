@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/secret.h"
@@ -62,6 +63,7 @@ int turn_server_new(const struct turn_server_options *options, struct turn_serve
     if (err < 0) {
         goto free_server;
     }
+    s->tables.next_session = options->session_base + 1;
     err = -EIO;
     s->mac = crypto_mac_new();
     if (s->mac == NULL) {
@@ -110,8 +112,8 @@ struct five_tuple turn_tuple_of(const struct pkt *pkt)
     };
 }
 
-void turn_tell(struct turn_server *s, const struct turn_alloc *alloc, enum turn_event_kind kind,
-               const struct net_addr *peer)
+struct turn_event turn_event_about(const struct turn_server *s, const struct turn_alloc *alloc,
+                                   enum turn_event_kind kind)
 {
     const struct turn_relay *relay = alloc->relay;
     uint64_t expires_ms = 0;
@@ -121,18 +123,27 @@ void turn_tell(struct turn_server *s, const struct turn_alloc *alloc, enum turn_
             expires_ms = relay[i].expires_ms;
         }
     }
-    const struct turn_event event = {
+    return (struct turn_event){
         .kind = kind,
         .session = alloc->session,
         .client = &alloc->tuple.client,
         .server = &alloc->tuple.server,
         .relayed = {relay[0].port != NULL ? &relay[0].relayed : NULL,
                     relay[1].port != NULL ? &relay[1].relayed : NULL},
-        .peer = peer,
+        .listener = alloc->listener,
+        .transport = (uint8_t)alloc->tuple.protocol,
         .user = turn_alloc_user(alloc),
         .lifetime_s = expires_ms > s->now_ms ? (uint32_t)((expires_ms - s->now_ms) / 1000) : 0,
         .traffic = &alloc->traffic,
     };
+}
+
+void turn_tell(struct turn_server *s, const struct turn_alloc *alloc, enum turn_event_kind kind,
+               const struct net_addr *peer)
+{
+    struct turn_event event = turn_event_about(s, alloc, kind);
+
+    event.peer = peer;
     s->fx.event(s->fx.arg, &event);
 }
 
@@ -148,11 +159,12 @@ void turn_end_allocation(struct turn_server *s, struct turn_alloc *alloc, enum t
                          uint64_t now_ms)
 {
     turn_end_conns(s, alloc);
+    turn_mobility_stay(s, alloc);
     turn_tell(s, alloc, kind, NULL);
     close_relay(s, &alloc->relay[0]);
     close_relay(s, &alloc->relay[1]);
     s->fx.quota_give(s->fx.arg, turn_alloc_quota_user(alloc));
-    turn_tombstone_keep(&s->tables, alloc, now_ms);
+    turn_tombstone_keep(&s->tables, alloc, false, now_ms);
     turn_alloc_free(&s->tables, alloc);
 }
 
@@ -211,7 +223,20 @@ void turn_server_client_closed(struct turn_server *s, const struct five_tuple *t
     struct turn_alloc *alloc = turn_alloc_find(&s->tables, tuple);
 
     s->now_ms = now_ms;
-    if (alloc != NULL && (listener == NULL || alloc->listener == listener)) {
+    if (alloc == NULL) {
+        return;
+    }
+    struct turn_mobile *mobile = alloc->mobile;
+    const bool moving = mobile != NULL && mobile->moving;
+    const bool coming = moving && memcmp(&mobile->coming, tuple, sizeof(*tuple)) == 0;
+    if (listener != NULL && listener != (coming ? mobile->listener : alloc->listener)) {
+        return;
+    }
+    if (coming) {
+        turn_mobility_stay(s, alloc);
+    } else if (moving) { /* RFC 8016 section 3.2.2: the client closes its old connection */
+        turn_mobility_arrive(s, alloc, now_ms);
+    } else {
         turn_end_allocation(s, alloc, TURN_EVENT_CLOSED, now_ms);
     }
 }
@@ -219,6 +244,69 @@ void turn_server_client_closed(struct turn_server *s, const struct five_tuple *t
 bool turn_server_has_allocation(const struct turn_server *s, const struct five_tuple *tuple)
 {
     return turn_alloc_find(&s->tables, tuple) != NULL;
+}
+
+uint64_t turn_server_session(const struct turn_server *s, const struct five_tuple *tuple)
+{
+    const struct turn_alloc *alloc = turn_alloc_find(&s->tables, tuple);
+
+    return alloc != NULL ? alloc->session : 0;
+}
+
+bool turn_server_moving(const struct turn_server *s, const struct five_tuple *tuple,
+                        struct five_tuple tuples[2], void *listeners[2])
+{
+    const struct turn_alloc *alloc = turn_alloc_find(&s->tables, tuple);
+
+    if (alloc == NULL || alloc->mobile == NULL || !alloc->mobile->moving) {
+        return false;
+    }
+    tuples[0] = alloc->tuple;
+    listeners[0] = alloc->listener;
+    tuples[1] = alloc->mobile->coming;
+    listeners[1] = alloc->mobile->listener;
+    return true;
+}
+
+bool turn_server_find_session(const struct turn_server *s, uint64_t session, struct five_tuple *out)
+{
+    const struct turn_alloc *alloc = turn_alloc_numbered(&s->tables, session);
+
+    if (alloc == NULL) {
+        return false;
+    }
+    *out = alloc->tuple;
+    return true;
+}
+
+void turn_server_each(struct turn_server *s, turn_server_each_fn each, void *arg)
+{
+    LIST_EACH_SAFE (node, &s->tables.allocs) {
+        const struct turn_alloc *alloc = CONTAINER_OF(node, struct turn_alloc, node);
+        const struct five_tuple tuple = alloc->tuple; /* it may be gone during a call */
+        const uint64_t session = alloc->session;
+        if (alloc->mobile != NULL && alloc->mobile->moving) {
+            const struct five_tuple coming = alloc->mobile->coming;
+            each(arg, &coming, alloc->mobile->listener);
+        }
+        if (turn_alloc_numbered(&s->tables, session) == alloc) {
+            each(arg, &tuple, alloc->listener);
+        }
+    }
+}
+
+void turn_server_set_listener(struct turn_server *s, const struct five_tuple *tuple, void *listener)
+{
+    struct turn_alloc *alloc = turn_alloc_find(&s->tables, tuple);
+
+    if (alloc == NULL) {
+        return;
+    }
+    if (memcmp(&alloc->tuple, tuple, sizeof(*tuple)) == 0) {
+        alloc->listener = listener;
+    } else {
+        alloc->mobile->listener = listener;
+    }
 }
 
 struct turn_alloc *turn_expire(struct turn_server *s, struct turn_alloc *alloc, uint64_t now_ms)
@@ -240,6 +328,12 @@ struct turn_alloc *turn_expire(struct turn_server *s, struct turn_alloc *alloc, 
     turn_expire_conns(s, alloc, now_ms);
     turn_alloc_sweep(&s->tables, alloc, now_ms);
     return alloc;
+}
+
+struct turn_alloc *turn_current(struct turn_server *s, struct turn_alloc *alloc, uint64_t now_ms)
+{
+    return alloc != NULL && alloc->timer.deadline_ms <= now_ms ? turn_expire(s, alloc, now_ms)
+                                                               : alloc;
 }
 
 uint32_t turn_server_tick(struct turn_server *s, uint64_t now_ms, uint32_t budget)
@@ -273,6 +367,7 @@ void turn_server_configure(struct turn_server *s, const struct turn_config *conf
     s->config = config;
     s->tables.generation++;
     secret_wipe(s->nonce_keys, sizeof(s->nonce_keys)); /* to be made from the new secrets */
+    secret_wipe(s->ticket_keys, sizeof(s->ticket_keys));
     s->lease[0] = 0;
     s->lease[1] = 0;
     limiters_configure(s);
@@ -318,14 +413,18 @@ bool turn_server_recheck(struct turn_server *s, uint32_t budget, uint64_t now_ms
 
 int turn_server_close_session(struct turn_server *s, uint64_t session, uint64_t now_ms)
 {
-    LIST_EACH (node, &s->tables.allocs) {
-        struct turn_alloc *alloc = CONTAINER_OF(node, struct turn_alloc, node);
-        if (alloc->session == session) {
-            turn_end_allocation(s, alloc, TURN_EVENT_CLOSED, now_ms);
-            return 0;
-        }
+    struct turn_alloc *alloc = turn_alloc_numbered(&s->tables, session);
+    if (alloc == NULL) {
+        return -ENOENT;
     }
-    return -ENOENT;
+    s->now_ms = now_ms;
+    turn_end_allocation(s, alloc, TURN_EVENT_CLOSED, now_ms);
+    return 0;
+}
+
+uint32_t turn_server_elsewhere(const struct turn_server *s)
+{
+    return s->elsewhere;
 }
 
 enum drop turn_server_last_drop(const struct turn_server *s)
@@ -336,6 +435,19 @@ enum drop turn_server_last_drop(const struct turn_server *s)
 const struct turn_counters *turn_server_counters(const struct turn_server *s)
 {
     return &s->count;
+}
+
+int turn_server_ports(const struct turn_server *s, const struct five_tuple *tuple, void *ports[2],
+                      struct bytes *quota_user)
+{
+    const struct turn_alloc *alloc = turn_alloc_find(&s->tables, tuple);
+    if (alloc == NULL) {
+        return -ENOENT;
+    }
+    ports[0] = alloc->relay[0].port;
+    ports[1] = alloc->relay[1].port;
+    *quota_user = turn_alloc_quota_user(alloc);
+    return 0;
 }
 
 uint32_t turn_server_allocation_count(const struct turn_server *s)

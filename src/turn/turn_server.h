@@ -61,13 +61,15 @@ enum turn_event_kind {
     TURN_EVENT_REVOKED,           /* a permission that the gate no longer grants (reload) */
     TURN_EVENT_CONNECTED,         /* a peer data connection, made or accepted (RFC 6062) */
     TURN_EVENT_CONNECTION_CLOSED, /* its end, told before the allocation's own */
-    TURN_EVENT_REFUSED,           /* a request was answered with `code` */
+    TURN_EVENT_MOVED,   /* RFC 8016: a Refresh from a new 5-tuple was granted; both are served */
+    TURN_EVENT_LEFT,    /* RFC 8016: the 5-tuple `was` is over, and free for others */
+    TURN_EVENT_REFUSED, /* a request was answered with `code` */
 };
 
 /* Spans and pointers are valid during the call only. */
 struct turn_event {
     enum turn_event_kind kind;
-    uint64_t session; /* allocation number, unique in the worker; 0 when there is none */
+    uint64_t session; /* allocation number, unique in the server; 0 when there is none */
     uint16_t method;
     enum stun_code code;    /* REFUSED */
     enum gate_verdict gate; /* why a peer was refused, with 403 */
@@ -77,9 +79,15 @@ struct turn_event {
     const struct net_addr *server;
     const struct net_addr *relayed[2]; /* IPv4, IPv6; NULL when absent */
     const struct net_addr *peer;       /* NULL when none */
+    void *listener;                    /* what reaches the client; NULL: REFUSED */
+    uint8_t transport;                 /* of the client: enum net_transport; 0: REFUSED */
     struct bytes user;                 /* empty when unknown */
     uint32_t lifetime_s;
     const struct turn_traffic *traffic; /* DELETED, EXPIRED, CLOSED */
+    /* MOVED: client, server and listener are the new ones, these are where packets to the client
+     * go as yet.  LEFT: what is no longer served; the others say where the client is. */
+    const struct five_tuple *was;
+    void *was_listener;
 };
 
 /* Packets and payload bytes of one allocation. */
@@ -132,6 +140,9 @@ struct turn_effects {
      * many are granted (a lease, at least `bytes`, or 0). */
     uint64_t (*capacity_lease)(void *arg, int direction, uint32_t bytes, uint64_t now_ms);
 
+    /* Which instance has that session: 0 or more; -ENOENT.  NULL: there is no other instance. */
+    int (*session_owner)(void *arg, uint64_t session);
+
     /* Tell of something that happened. */
     void (*event)(void *arg, const struct turn_event *event);
 };
@@ -142,7 +153,8 @@ struct turn_server_options {
     struct hash_key hash_key; /* secret of the tables */
     uint32_t max_allocations; /* of this instance */
     uint32_t instance;        /* which of `instances` this is, from 0: CONNECTION-IDs tell it */
-    uint32_t instances;       /* 0 counts as 1 */
+    uint32_t instances;       /* the most there will ever be; 0 counts as 1 */
+    uint64_t session_base;    /* sessions are numbered upward from this + 1: unique in the server */
     uint64_t now_ms;
     uint64_t wall_s;
 };
@@ -160,6 +172,7 @@ enum turn_verdict {
     TURN_TO_PEER,   /* send it to pkt->remote, from pkt->local through pkt->port (a relay socket) */
     TURN_WAIT,      /* keep the packet as it is and submit it again when the key is there */
     TURN_LATER,     /* it is answered later: see turn_server_connected() */
+    TURN_ELSEWHERE, /* unchanged: turn_server_elsewhere() has its session and is to judge it */
 };
 
 /* A datagram or a whole message of a stream (without padding) from a client.  In: data, len, remote
@@ -168,6 +181,9 @@ enum turn_verdict {
  * transport; on a stream ChannelData is padded (RFC 8656 section 12.5).  Hot path. */
 enum turn_verdict turn_server_client_packet(struct turn_server *server, struct pkt *pkt,
                                             uint64_t now_ms);
+
+/* The instance that the last packet with TURN_ELSEWHERE belongs to. */
+uint32_t turn_server_elsewhere(const struct turn_server *server);
 
 /* A datagram from a peer to `relay`.  In: data, len, remote (peer), tos; PKT_HEADROOM bytes of room
  * in front.  TURN_TO_CLIENT or TURN_DROP.  Hot path. */
@@ -183,6 +199,33 @@ void turn_server_client_closed(struct turn_server *server, const struct five_tup
 
 /* True while the client has an allocation. */
 bool turn_server_has_allocation(const struct turn_server *server, const struct five_tuple *tuple);
+
+/* --- sessions -----------------------------------------------------------------------------------
+ *
+ * A session is an allocation: its number is unique in the server and goes with it.  While a client
+ * moves (RFC 8016) it has two 5-tuples: that which packets to it go to, and a new one, from its
+ * Refresh until it sends data from there.  Every function that is given a 5-tuple finds a session
+ * by either. */
+
+/* The number of the session of `tuple`, or 0. */
+uint64_t turn_server_session(const struct turn_server *server, const struct five_tuple *tuple);
+
+/* True with the 5-tuple that packets to the client of `session` go to. */
+bool turn_server_find_session(const struct turn_server *server, uint64_t session,
+                              struct five_tuple *out);
+
+/* True while the client of `tuple` is moving, with both of its 5-tuples and what reaches them. */
+bool turn_server_moving(const struct turn_server *server, const struct five_tuple *tuple,
+                        struct five_tuple tuples[2], void *listeners[2]);
+
+/* Call `each` with every 5-tuple and what reaches it: twice for a client that is moving, unless the
+ * first call lets the session go.  `each` may pack and forget that very session, no other. */
+typedef void (*turn_server_each_fn)(void *arg, const struct five_tuple *tuple, void *listener);
+void turn_server_each(struct turn_server *server, turn_server_each_fn each, void *arg);
+
+/* From now on `listener` reaches the client at `tuple`.  Harmless without a session. */
+void turn_server_set_listener(struct turn_server *server, const struct five_tuple *tuple,
+                              void *listener);
 
 /* --- peer data connections (RFC 6062; tcp_relay.c) ----------------------------------------------
  *
@@ -292,15 +335,22 @@ enum { TURN_PARCEL_HEAD = 512 + CREDENTIAL_NAME_MAX, TURN_PARCEL_PERM = 24, TURN
 MUST_USE int turn_server_pack(const struct turn_server *server, const struct five_tuple *tuple,
                               uint64_t now_ms, struct writer *out);
 
+/* The effects' handles of the relay sockets of `tuple`'s session (NULL: none of that family), and
+ * the part of its user's name that quotas count; valid until the session ends.  0 or -ENOENT. */
+MUST_USE int turn_server_ports(const struct turn_server *server, const struct five_tuple *tuple,
+                               void *ports[2], struct bytes *quota_user);
+
 /* The session of `tuple` has left: forget it without closing its relay sockets or peer data
- * connections, giving back its quota or telling of an end.  0 or -ENOENT. */
+ * connections, giving back its quota or telling of an end.  A late duplicate of the Allocate that
+ * made it is dropped here.  0 or -ENOENT. */
 MUST_USE int turn_server_forget(struct turn_server *server, const struct five_tuple *tuple);
 
-/* Take a session in under a new session number.  `listener` reaches its client; `ports[0]` and
- * `ports[1]` are the effects' handles of its IPv4 and IPv6 relay sockets (NULL for a family that
- * the parcel lacks); its quota is already counted.  0 with `out_relays`; -EBADMSG; -EEXIST when the
- * 5-tuple has an allocation; -EINVAL when the ports do not match the relays; -ENOSPC; nothing is
- * kept then. */
+/* Take a session in, with its number.  `listener` reaches its client, at both 5-tuples if it is
+ * moving (else see turn_server_set_listener()); `ports[0]` and `ports[1]` are the effects' handles
+ * of its IPv4 and IPv6 relay sockets (NULL for a family that the parcel lacks); its quota is
+ * already counted.  0 with `out_relays`; -EBADMSG; -EEXIST when a 5-tuple has an allocation, or the
+ * session is here; -EINVAL when the ports do not match the relays; -ENOSPC; nothing is kept then.
+ */
 MUST_USE int turn_server_unpack(struct turn_server *server, struct bytes parcel, void *listener,
                                 void *const ports[2], struct turn_relay *out_relays[2],
                                 uint64_t now_ms);

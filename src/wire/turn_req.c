@@ -137,6 +137,12 @@ static bool set_connection_id(struct turn_req *req, struct bytes value)
     return true;
 }
 
+static bool set_ticket(struct turn_req *req, struct bytes value)
+{
+    req->ticket = value;
+    return true;
+}
+
 static bool set_nothing(struct turn_req *req, struct bytes value)
 {
     (void)req;
@@ -179,6 +185,7 @@ static const struct attr_row {
     {STUN_PASSWORD_ALGORITHMS, 0, ANY_LENGTH, HAS_PASSWORD_ALGORITHMS, set_algorithms},
     {STUN_TRANSACTION_TRANSMIT_COUNTER, 4, 4, HAS_TRANSMIT_COUNTER, set_counter},
     {STUN_FINGERPRINT, 4, 4, HAS_FINGERPRINT, set_fingerprint},
+    {STUN_MOBILITY_TICKET, 0, ANY_LENGTH, HAS_MOBILITY_TICKET, set_ticket},
 };
 
 static const struct attr_row *row_of(uint16_t type)

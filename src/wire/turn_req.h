@@ -77,6 +77,7 @@ struct turn_req {
     uint64_t reservation_token;
     uint8_t transmit_count; /* RFC 7982 Req */
     uint32_t connection_id; /* RFC 6062 */
+    struct bytes ticket;    /* MOBILITY-TICKET (RFC 8016) */
 
     struct bytes peers;    /* body from the first XOR-PEER-ADDRESS to the integrity attribute */
     uint8_t unknown_count; /* distinct unknown comprehension-required types kept below */

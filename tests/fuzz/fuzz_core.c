@@ -117,6 +117,8 @@ static void check_tables(void)
     uint32_t perms = 0;
     uint32_t chans = 0;
     uint32_t conns = 0;
+    uint32_t mobile = 0;
+    uint32_t moving = 0;
     uint32_t open = 0;
     uint32_t kept = 0;
 
@@ -127,6 +129,8 @@ static void check_tables(void)
         perms += alloc->perm_count;
         chans += alloc->chan_count;
         conns += alloc->conn_count;
+        mobile += alloc->mobile != NULL;
+        moving += alloc->mobile != NULL && alloc->mobile->moving;
     }
     for (size_t i = 0; i < WORLD_MAX_CONNS; i++) {
         open += world.conns[i].conn != NULL;
@@ -135,6 +139,8 @@ static void check_tables(void)
         kept += world.reservations[i].token != 0;
     }
     assert(t->by_tuple.count == slab_count(t->alloc_slab));
+    assert(t->by_session.count == slab_count(t->alloc_slab));
+    assert(mobile == slab_count(t->mobile_slab) && moving == t->coming.count);
     assert(quota_total(world.quota) == t->by_tuple.count);
     assert(perms == t->perms.count && perms == slab_count(t->perm_slab));
     assert(chans == t->by_number.count && chans == t->by_peer.count &&
@@ -143,6 +149,8 @@ static void check_tables(void)
            conns == slab_count(t->conn_slab));
     assert(world.open_sockets == relays + kept);
     (void)conns;
+    (void)mobile;
+    (void)moving;
     (void)open;
     (void)relays;
     (void)kept;
@@ -205,6 +213,11 @@ static void submit(struct client *c, size_t n)
     }
     assert(r.msg.class == STUN_SUCCESS || r.has_mi || r.has_mi256 || world.pkt.len <= STRANGER_MAX);
     (void)client_learn(c, &r);
+    if (r.ticket.n > 0) {
+        assert(r.ticket.n == TURN_TICKET_LEN && r.msg.class == STUN_SUCCESS);
+        memcpy(c->ticket, r.ticket.p, r.ticket.n);
+        c->ticket_len = r.ticket.n;
+    }
     for (uint32_t i = 0; i < r.relayed_count; i++) {
         relayed[c - clients][r.relayed[i].family - 1] = r.relayed[i];
     }
@@ -439,6 +452,23 @@ static void conn_changes(struct input *in)
     }
 }
 
+/* RFC 8016: another address; a ticket; what comes of showing it. */
+static void mobility_event(struct input *in, uint8_t what, struct client *c)
+{
+    if (what == 0) {
+        c->addr.port = (uint16_t)(c->addr.port ^ 1U << (take(in) & 3));
+        return;
+    }
+    client_begin(c, what == 1 ? STUN_ALLOCATE : STUN_REFRESH, STUN_REQUEST);
+    if (what == 1) {
+        client_put_transport(c);
+        stun_out_attr(&c->out, STUN_MOBILITY_TICKET, take_some(in, take(in) & 1));
+    } else {
+        stun_out_attr(&c->out, STUN_MOBILITY_TICKET, (struct bytes){c->ticket, c->ticket_len});
+    }
+    submit_signed(c);
+}
+
 static void connection_event(struct input *in, uint8_t what, struct client *c)
 {
     static const uint8_t transports[] = {NET_UDP, NET_TCP, NET_TLS, NET_DTLS};
@@ -486,7 +516,11 @@ static void event(struct input *in)
     const uint32_t client = what >> 4 & (CLIENTS - 1);
 
     if ((what & 0xc0) == 0xc0) {
-        connection_event(in, what & 7, &clients[client]);
+        if ((what & 15) >= 8 && (what & 15) < 11) {
+            mobility_event(in, what & 7, &clients[client]);
+        } else {
+            connection_event(in, what & 7, &clients[client]);
+        }
         check_tables();
         return;
     }

@@ -111,6 +111,7 @@ static void open_server(void)
         .realm = WORLD_REALM,
         .require_auth = true,
         .turn_enabled = true,
+        .mobility = true,
         .max_bps = 1000,
         .default_lifetime_s = 600,
         .max_lifetime_s = 3600,
@@ -131,6 +132,7 @@ static void check_empty(void)
 {
     const struct turn_tables *t = &server->tables;
 
+    assert(t->coming.count == 0 && t->by_session.count == 0 && slab_count(t->mobile_slab) == 0);
     assert(t->by_tuple.count == 0 && slab_count(t->alloc_slab) == 0);
     assert(t->perms.count == 0 && slab_count(t->perm_slab) == 0);
     assert(t->by_number.count == 0 && t->by_peer.count == 0 && slab_count(t->chan_slab) == 0);
@@ -215,6 +217,24 @@ static void pack_again(const struct five_tuple *tuple, void *const handles[2],
     (void)err;
 }
 
+/* Its client may be moving: a word from there, and that is where it is. */
+static void arrive(const struct turn_alloc *alloc)
+{
+    const uint8_t data[CHANNEL_HEAD] = {0x40, 0, 0, 0};
+
+    if (alloc->mobile == NULL || !alloc->mobile->moving) {
+        return;
+    }
+    const struct five_tuple tuple = alloc->mobile->coming;
+    struct pkt pkt = packet_of(data, sizeof(data));
+    pkt.remote = tuple.client;
+    pkt.local = tuple.server;
+    pkt.transport = (uint8_t)tuple.protocol;
+    assert(turn_server_session(server, &tuple) == alloc->session);
+    (void)turn_server_client_packet(server, &pkt, now_ms);
+    assert(memcmp(&alloc->tuple, &tuple, sizeof(tuple)) == 0 && server->tables.coming.count == 0);
+}
+
 static struct turn_alloc *only_session(void)
 {
     return CONTAINER_OF(server->tables.allocs.next, struct turn_alloc, node);
@@ -235,13 +255,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const int err = turn_server_unpack(server, (struct bytes){data + 1, size - 1}, listener,
                                        handles, relays, now_ms);
     if (err < 0) {
-        assert(err == -EBADMSG || err == -EINVAL || err == -ENOSPC);
+        assert(err == -EBADMSG || err == -EINVAL || err == -ENOSPC || err == -EEXIST);
         check_empty();
         return 0;
     }
     const struct five_tuple tuple = only_session()->tuple;
     pack_again(&tuple, handles, relays);
     use(only_session(), relays);
+    arrive(only_session());
     (void)turn_server_tick(server, now_ms, 8); /* it may have been over from the beginning */
     if (turn_server_allocation_count(server) > 0) {
         const int ended = turn_server_close_session(server, only_session()->session, now_ms);

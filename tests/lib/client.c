@@ -224,6 +224,9 @@ static void read_attr(const struct client *c, struct reply *r, const struct stun
     case STUN_CONNECTION_ID:
         r->connection_id = attr->value.n == 4 ? be32(attr->value.p) : 0;
         break;
+    case STUN_MOBILITY_TICKET:
+        r->ticket = attr->value;
+        break;
     case STUN_ALTERNATE_DOMAIN:
         r->domain = attr->value;
         break;
@@ -314,6 +317,51 @@ struct reply client_allocate(struct client *c)
     client_put_transport(c);
     client_sign(c);
     return client_submit(c);
+}
+
+static struct reply keep_ticket(struct client *c, struct reply r)
+{
+    if (r.verdict == TURN_TO_CLIENT && r.code == 0 && r.ticket.n > 0 &&
+        r.ticket.n <= sizeof(c->ticket)) {
+        memcpy(c->ticket, r.ticket.p, r.ticket.n);
+        c->ticket_len = r.ticket.n;
+    }
+    return r;
+}
+
+struct reply client_allocate_mobile(struct client *c)
+{
+    ensure_nonce(c);
+    client_begin(c, STUN_ALLOCATE, STUN_REQUEST);
+    client_put_transport(c);
+    stun_out_attr(&c->out, STUN_MOBILITY_TICKET, (struct bytes){NULL, 0});
+    client_sign(c);
+    return keep_ticket(c, client_submit(c));
+}
+
+static struct reply move(struct client *c, uint32_t lifetime_s)
+{
+    client_begin(c, STUN_REFRESH, STUN_REQUEST);
+    stun_out_u32(&c->out, STUN_LIFETIME, lifetime_s);
+    stun_out_attr(&c->out, STUN_MOBILITY_TICKET, (struct bytes){c->ticket, c->ticket_len});
+    client_sign(c);
+    return client_submit(c);
+}
+
+struct reply client_move(struct client *c, uint32_t lifetime_s)
+{
+    ensure_nonce(c);
+    struct reply r = move(c, lifetime_s);
+    if (r.code == STUN_STALE_NONCE) {
+        (void)client_learn(c, &r);
+        r = move(c, lifetime_s);
+    }
+    return keep_ticket(c, r);
+}
+
+void client_readdress(struct client *c, const char *addr)
+{
+    c->addr = world_addr(addr);
 }
 
 struct reply client_allocate_tcp(struct client *c)

@@ -33,6 +33,8 @@ struct client {
     char nonce[256];
     uint8_t algorithms[64]; /* PASSWORD-ALGORITHMS as offered */
     size_t algorithms_len;
+    uint8_t ticket[64]; /* MOBILITY-TICKET of the last success that had one */
+    size_t ticket_len;
     uint64_t next_tid;
     uint8_t tid[STUN_TID]; /* of the request under construction, or the last one */
     struct stun_out out;
@@ -59,6 +61,7 @@ struct reply {
     uint32_t alternate_count;
     uint32_t connection_id; /* CONNECTION-ID, or 0 */
     struct bytes domain;    /* ALTERNATE-DOMAIN */
+    struct bytes ticket;    /* MOBILITY-TICKET */
     bool has_data, has_token, has_lifetime, has_username, has_counter, has_mapped_plain;
     uint32_t counter;
     uint16_t order[32]; /* attribute types as they stood */
@@ -97,6 +100,14 @@ struct reply client_allocate(struct client *c); /* UDP, nothing else */
 struct reply client_refresh(struct client *c, uint32_t lifetime_s);
 struct reply client_permit(struct client *c, const struct net_addr *peer);
 struct reply client_bind(struct client *c, uint16_t channel, const struct net_addr *peer);
+
+/* The same for RFC 8016: Allocate asks for a ticket, Refresh shows the client's; with a 438 for a
+ * new address it is sent again with the NONCE that came. */
+struct reply client_allocate_mobile(struct client *c);
+struct reply client_move(struct client *c, uint32_t lifetime_s);
+
+/* The client goes on from another address. */
+void client_readdress(struct client *c, const char *addr);
 
 /* The same for RFC 6062. */
 struct reply client_allocate_tcp(struct client *c);

@@ -297,6 +297,10 @@ static void on_message(void *arg, struct dtls_client *client, struct pkt *pkt)
     assert(pkt->data >= pkt->buf + PKT_HEADROOM);
     assert(pkt->data + pkt->len <= pkt->buf + PKT_HEADROOM + pkt->cap);
     log_message(stage, client, pkt);
+    if (stage->detach_on_message) {
+        stage->detached = dtls_detach(stage->dtls, client);
+        return;
+    }
     if (stage->close_on_message) {
         dtls_close(stage->dtls, client);
         return;
@@ -416,7 +420,8 @@ void dtls_stage_open(struct dtls_stage *stage, const struct dtls_limits *limits,
 void dtls_stage_restart(struct dtls_stage *stage)
 {
     const struct dtls_hooks hooks = {stage, on_send, on_message, on_closed};
-    const struct hash_key key = {1, 2};
+    static uint64_t engines;
+    const struct hash_key key = {++engines, 2}; /* each has its own, as workers do */
 
     stage->dtls = dtls_new(&stage->limits, &hooks, key, stage->now_ms);
     assert(stage->dtls != NULL);

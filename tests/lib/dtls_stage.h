@@ -63,6 +63,8 @@ struct dtls_stage {
     struct dtls_peer *peers[DTLS_STAGE_PEERS];
     bool echo; /* every message goes back as it came */
     bool close_on_message;
+    bool detach_on_message; /* into: */
+    struct dtls_parcel *detached;
     uint32_t lose; /* so many of the server's next datagrams */
     uint32_t sent; /* datagrams of the server */
     uint64_t sent_bytes;

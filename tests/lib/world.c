@@ -250,6 +250,14 @@ static uint64_t on_capacity(void *arg, int direction, uint32_t bytes, uint64_t n
     return lease;
 }
 
+static int on_session_owner(void *arg, uint64_t session)
+{
+    const struct world *w = arg;
+
+    (void)session;
+    return w->session_owner;
+}
+
 static void on_event(void *arg, const struct turn_event *event)
 {
     struct world *w = arg;
@@ -259,6 +267,12 @@ static void on_event(void *arg, const struct turn_event *event)
 
     seen->count[event->kind]++;
     seen->last_client = *event->client;
+    seen->last_listener = event->listener;
+    seen->last_session = event->session;
+    if (event->was != NULL) {
+        seen->last_was = *event->was;
+        seen->last_was_listener = event->was_listener;
+    }
     if (event->peer != NULL) {
         seen->last_peer = *event->peer;
     }
@@ -285,6 +299,7 @@ void world_init(struct world *w, uint64_t seed)
     w->now_ms = w->start_ms = 1000000;
     w->wall_s = w->start_wall_s = 1800000000;
     w->max_allocations = 1000;
+    w->session_owner = -ENOENT;
     w->server_addr[0] = world_addr(WORLD_SERVER_V4 ":3478");
     w->server_addr[1] = world_addr("[" WORLD_SERVER_V6 "]:3478");
     w->gate_options = (struct gate_options){.relay_port_min = 49152, .relay_port_max = 65535};
@@ -315,6 +330,7 @@ void world_init(struct world *w, uint64_t seed)
         .max_lifetime_s = 3600,
         .permission_s = 300,
         .channel_s = 600,
+        .mobility = true,
         .nonce_s = 3600,
         .max_permissions = 64,
         .max_channels = 32,
@@ -404,10 +420,12 @@ int world_start(struct world *w)
                 .quota_take = on_quota_take,
                 .quota_give = on_quota_give,
                 .capacity_lease = on_capacity,
+                .session_owner = on_session_owner,
                 .event = on_event,
             },
         .instance = w->instance,
         .instances = w->instances,
+        .session_base = w->session_base,
         .hash_key = {1, 2},
         .max_allocations = w->max_allocations,
         .now_ms = w->now_ms,

@@ -64,6 +64,10 @@ struct world_events {
     struct net_addr last_peer; /* of an event that has one */
     char last_user[64];
     struct turn_traffic last_traffic;
+    struct five_tuple last_was; /* of an event that has one */
+    void *last_was_listener;
+    void *last_listener;
+    uint64_t last_session;
 };
 
 struct world {
@@ -92,6 +96,8 @@ struct world {
     int connect_answer; /* what peer_connect returns */
     uint32_t instance;  /* of the server */
     uint32_t instances;
+    uint64_t session_base;
+    int session_owner; /* what session_owner() answers */
     struct world_reservation reservations[WORLD_MAX_RESERVATIONS];
     struct world_events events;
     struct pkt pkt; /* the packet in hand */

@@ -65,6 +65,9 @@ static void forget_all(struct sim *sim, struct actor *a)
     a->userhash = prng_chance(r, 150);
     a->nonce.known = false;
     a->retries = 0;
+    a->ticket[0].known = a->ticket[1].known = false;
+    a->roaming = false;
+    a->left.family = NET_NONE;
 }
 
 void actor_init(struct sim *sim, struct actor *a, uint8_t index)
@@ -83,7 +86,7 @@ void actor_init(struct sim *sim, struct actor *a, uint8_t index)
     forget_all(sim, a);
 }
 
-static void rebind(struct actor *a)
+void actor_rebind(struct actor *a)
 {
     a->rebindings++;
     a->addr = address_of(a);
@@ -98,7 +101,8 @@ static void hang_up(struct sim *sim, struct actor *a)
             admin_close_client(sim, &a->addr, &server);
         }
     }
-    rebind(a);
+    actor_rebind(a);
+    a->roaming = a->ticket[0].known;
     trace_say(&sim->trace, sim->now_ms, "client %u is now seen at port %u", a->index, a->addr.port);
 }
 
@@ -129,10 +133,11 @@ static void mutate(struct sim *sim, struct net_packet *packet, size_t end)
 static void dispatch(struct sim *sim, struct actor *a, struct net_packet *packet)
 {
     if (a->natted && sim->now_ms - a->sent_ms >= MAPPING_MS) {
-        rebind(a); /* the NAT has forgotten the old mapping */
+        actor_rebind(a); /* the NAT has forgotten the old mapping */
+        a->roaming = a->ticket[0].known;
     }
     a->sent_ms = sim->now_ms;
-    packet->from = a->addr;
+    packet->from = roam_address(sim, a);
     packet->df = false;
     (void)net_send(&sim->net, packet, sim->now_ms);
 }
@@ -422,10 +427,13 @@ static void act(struct sim *sim, struct actor *a, uint32_t what)
     memset(&in, 0, sizeof(in));
     wish_credentials(sim, a, &in);
     wish_extras(sim, &in);
-    if (what < 30) {
+    if (roam_wishes(sim, a)) {
+        roam_wish(sim, a, &in);
+    } else if (what < 30) {
         in.kind = prng_chance(&sim->random, 700) ? INTENT_BINDING : INTENT_KEEPALIVE;
     } else if (known == NULL ? what < 850 : what < 70) {
         wish_allocate(sim, &in, net_is_stream(sim->transport[a->index]));
+        roam_wish_ticket(sim, a, &in);
     } else if (known == NULL ? what < 920 : false) {
         wish_conn_bind(sim, &in);
     } else if (what >= 320 && prng_chance(&sim->random, tcp ? 700 : 20)) {
@@ -503,6 +511,8 @@ void actor_act(struct sim *sim, struct actor *a)
         flood(sim, a);
     } else if (what < 990) {
         hang_up(sim, a);
+    } else {
+        roam_away(sim, a);
     }
 }
 
@@ -537,6 +547,7 @@ void actor_receive(struct sim *sim, struct actor *a, const struct net_packet *pa
         a->nonce_text[r.nonce.n] = '\0';
         a->nonce = packet->nonce;
     }
+    roam_keep(a, &packet->ticket);
     /* A challenge is answered at once, and an allocation put to use, most of the time. */
     const bool allocated = r.msg.class == STUN_SUCCESS && r.msg.method == STUN_ALLOCATE;
     if (r.connection_id != 0 && !sim->closing_down && prng_chance(&sim->random, 800)) {

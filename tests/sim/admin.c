@@ -8,10 +8,10 @@
 static void config_change(struct sim *sim, struct turn_config *c)
 {
     struct prng *r = &sim->random;
-    bool *const switches[] = {&c->stun_enabled,       &c->always_fingerprint, &c->channels_5766,
-                              &c->username_anonymity, &c->udp_relay,          &c->draining,
-                              &c->ipv6_relay,         &c->additional_family,  &c->copy_dscp,
-                              &c->tcp_relay};
+    bool *const switches[] = {
+        &c->stun_enabled, &c->always_fingerprint, &c->channels_5766, &c->username_anonymity,
+        &c->udp_relay,    &c->draining,           &c->ipv6_relay,    &c->additional_family,
+        &c->copy_dscp,    &c->tcp_relay,          &c->mobility};
 
     if (prng_chance(r, 500)) {
         bool *one = switches[prng_below(r, ARRAY_SIZE(switches))];
@@ -116,6 +116,7 @@ static int carry(struct sim *sim, const struct model_alloc *a, uint8_t to, void 
     static uint8_t parcel[2]
                          [TURN_PARCEL_HEAD + MODEL_ENTRIES * (TURN_PARCEL_PERM + TURN_PARCEL_CHAN)];
     const struct five_tuple tuple = {a->client, a->server, a->transport};
+    const struct five_tuple coming = {a->coming_client, a->coming_server, a->transport};
     struct turn_server *source = sim->site.core[a->core].server;
     struct turn_server *target = sim->site.core[to].server;
     struct writer w = writer_over(parcel[0], sizeof(parcel[0]));
@@ -141,6 +142,10 @@ static int carry(struct sim *sim, const struct model_alloc *a, uint8_t to, void 
         sim_fail(sim, "packed once more a session differs");
         return -EPROTO;
     }
+    if (a->moving) {
+        turn_server_set_listener(target, &coming, site_listener(sim, &a->coming_server));
+        sim->seen.travelled++;
+    }
     return 0;
 }
 
@@ -158,8 +163,6 @@ static void stay(struct sim *sim, const struct model_alloc *a)
 
 void admin_move_session(struct sim *sim, struct model_alloc *a, uint8_t to)
 {
-    struct site *s = &sim->site;
-    struct sim_flow *flow = site_flow(sim, &a->client, &a->server);
     const uint8_t from = a->core;
     struct turn_relay *relays[2];
     void *ports[2];
@@ -168,7 +171,7 @@ void admin_move_session(struct sim *sim, struct model_alloc *a, uint8_t to)
         stay(sim, a);
         return;
     }
-    if (from == to || (flow == NULL && s->flow_count == SIM_FLOWS)) {
+    if (from == to) {
         return;
     }
     move_sockets(sim, a, to, ports);
@@ -187,11 +190,10 @@ void admin_move_session(struct sim *sim, struct model_alloc *a, uint8_t to)
     }
     a->core = to;
     a->session = 0;
-    if (flow == NULL) {
-        flow = &s->flow[s->flow_count++];
-        *flow = (struct sim_flow){a->client, a->server, to};
+    site_steer(sim, &a->client, &a->server, to);
+    if (a->moving) {
+        site_steer(sim, &a->coming_client, &a->coming_server, to);
     }
-    flow->core = to;
     sim->seen.moved++;
 }
 
@@ -218,17 +220,23 @@ void admin_close_client(struct sim *sim, const struct net_addr *client,
                         const struct net_addr *server)
 {
     const struct five_tuple tuple = {*client, *server, actor_transport(sim, client)};
-    const struct model_alloc *a = model_record(&sim->model, client, server);
+    struct model_alloc *a = model_record(&sim->model, client, server);
+    const bool moving = a != NULL && a->moving;
     struct turn_server *core = sim->site.core[site_core_for(sim, client, server)].server;
 
     if (turn_server_has_allocation(core, &tuple) != (a != NULL)) {
         sim_fail(sim, "a connection is said to have %s allocation", a == NULL ? "an" : "no");
     }
     sim->seen.hung_up += a != NULL;
+    if (moving && model_is_coming(a, client, server)) {
+        model_stay(&sim->model, a);
+    } else if (moving) {
+        model_arrive(&sim->model, a, sim->now_ms);
+    }
     sim->site.closing = true;
     turn_server_client_closed(core, &tuple, NULL, sim->now_ms);
     sim->site.closing = false;
-    if (model_record(&sim->model, client, server) != NULL) {
-        sim_fail(sim, "an allocation has outlived its connection");
+    if (model_record(&sim->model, client, server) != NULL || (moving && !a->used)) {
+        sim_fail(sim, "an allocation has outlived its connection, or not another");
     }
 }

@@ -89,6 +89,24 @@ static uint32_t live_chans(struct sim *sim, const struct model_alloc *a, struct 
     return live;
 }
 
+static void audit_mobile(struct sim *sim, const struct model_alloc *a,
+                         const struct turn_alloc *alloc)
+{
+    const struct turn_mobile *mobile = alloc->mobile;
+    const struct five_tuple coming = {a->coming_client, a->coming_server, a->transport};
+
+    if ((mobile != NULL) != a->mobile) {
+        sim_fail(sim, "the allocation is %smobile", a->mobile ? "not " : "");
+    } else if (mobile != NULL && (mobile->serial != a->ticket.serial || mobile->alloc != alloc ||
+                                  mobile->moving != a->moving)) {
+        sim_fail(sim, "ticket %u, moving %d", mobile->serial, mobile->moving);
+    } else if (a->moving && (memcmp(&mobile->coming, &coming, sizeof(coming)) != 0 ||
+                             turn_alloc_find(tables_of(sim, a->core), &coming) != alloc ||
+                             mobile->listener != site_listener(sim, &a->coming_server))) {
+        sim_fail(sim, "it is coming from another place");
+    }
+}
+
 void audit_allocation(struct sim *sim, const struct model_alloc *a)
 {
     const struct five_tuple tuple = {a->client, a->server, a->transport};
@@ -107,6 +125,7 @@ void audit_allocation(struct sim *sim, const struct model_alloc *a)
         sim_fail(sim, "permissions or channels are missing");
     }
     conns_audit(sim, a);
+    audit_mobile(sim, a, alloc);
     if (alloc->perm_count > MODEL_ENTRIES || alloc->chan_count > MODEL_ENTRIES) {
         sim_fail(sim, "%u permissions, %u channels", alloc->perm_count, alloc->chan_count);
     }
@@ -119,9 +138,13 @@ static void audit_core(struct sim *sim, uint8_t core)
     uint32_t perms = 0;
     uint32_t chans = 0;
     uint32_t tombs = 0;
+    uint32_t mobile = 0;
+    uint32_t moving = 0;
 
     LIST_EACH (node, &t->allocs) {
         const struct turn_alloc *alloc = CONTAINER_OF(node, struct turn_alloc, node);
+        mobile += alloc->mobile != NULL;
+        moving += alloc->mobile != NULL && alloc->mobile->moving;
         allocs++;
         perms += alloc->perm_count;
         chans += alloc->chan_count;
@@ -130,7 +153,8 @@ static void audit_core(struct sim *sim, uint8_t core)
         tombs++;
     }
     if (allocs != model_count_core(&sim->model, core, 0) || allocs != t->by_tuple.count ||
-        allocs != slab_count(t->alloc_slab) ||
+        allocs != slab_count(t->alloc_slab) || allocs != t->by_session.count ||
+        mobile != slab_count(t->mobile_slab) || moving != t->coming.count ||
         allocs != slab_count(t->name_slab) + slab_count(t->long_name_slab) ||
         allocs != turn_server_allocation_count(sim->site.core[core].server)) {
         sim_fail(sim, "core %u holds %u allocations instead of %u", core, allocs,
@@ -155,6 +179,10 @@ static void audit_events(struct sim *sim)
     }
     if (n != sim->site.connected) {
         sim_fail(sim, "%u connections, but events say %u", n, sim->site.connected);
+    }
+    if (sim->site.moves != sim->model.moves || sim->site.lefts != sim->model.lefts) {
+        sim_fail(sim, "%u moves and %u places left, but events say %u and %u", sim->model.moves,
+                 sim->model.lefts, sim->site.moves, sim->site.lefts);
     }
 }
 

@@ -243,6 +243,52 @@ static void on_revoked(struct sim *sim, const struct net_addr *peer)
     }
 }
 
+static int on_session_owner(void *arg, uint64_t session)
+{
+    const struct sim_core *core = arg;
+    struct five_tuple tuple;
+
+    for (int i = 0; i < SIM_CORES; i++) {
+        if (turn_server_find_session(core->sim->site.core[i].server, session, &tuple)) {
+            return i;
+        }
+    }
+    return -ENOENT;
+}
+
+/* The Refresh is judged at this core: its client's packets are to come here from now on. */
+static void on_moved(struct sim *sim, const struct sim_core *core, const struct turn_event *event)
+{
+    struct model_alloc *a = model_record(&sim->model, &event->was->client, &event->was->server);
+
+    sim->site.moves++;
+    if (a == NULL || a->core != core->index || !net_addr_equal(&a->client, &event->was->client) ||
+        event->transport != a->transport || event->was_listener != site_listener(sim, &a->server) ||
+        event->listener != site_listener(sim, event->server)) {
+        sim_fail(sim, "an event of a move tells of another");
+        return;
+    }
+    site_steer(sim, event->client, event->server, core->index);
+}
+
+static void on_left(struct sim *sim, const struct turn_event *event)
+{
+    struct model_alloc *a = model_record(&sim->model, &event->was->client, &event->was->server);
+
+    sim->site.lefts++;
+    if (event->was_listener != site_listener(sim, &event->was->server)) {
+        sim_fail(sim, "an event of an address left tells of another listener");
+    }
+    /* The model has foreseen it unless it was noise that sounded like data. */
+    if (a != NULL && net_addr_equal(&a->client, &event->was->client) &&
+        net_addr_equal(&a->server, &event->was->server) && a->moving) {
+        if (!sim->site.noise) {
+            sim_fail(sim, "a client has arrived that has said nothing");
+        }
+        model_arrive(&sim->model, a, sim->now_ms);
+    }
+}
+
 static void on_event(void *arg, const struct turn_event *event)
 {
     const struct sim_core *core = arg;
@@ -250,6 +296,14 @@ static void on_event(void *arg, const struct turn_event *event)
 
     trace_mix_number(&sim->trace, (uint64_t)event->kind << 32 | (uint32_t)event->code);
     if (event->kind == TURN_EVENT_REFUSED) {
+        return;
+    }
+    if (event->kind == TURN_EVENT_MOVED) {
+        on_moved(sim, core, event);
+        return;
+    }
+    if (event->kind == TURN_EVENT_LEFT) {
+        on_left(sim, event);
         return;
     }
     sim->site.events++;
@@ -287,6 +341,7 @@ struct turn_effects effects_of(struct sim_core *core)
         .quota_take = on_quota_take,
         .quota_give = on_quota_give,
         .capacity_lease = on_capacity,
+        .session_owner = on_session_owner,
         .event = on_event,
     };
 }

@@ -41,6 +41,20 @@ struct intent_nonce {
     enum turn_algorithms offered;
 };
 
+/* A MOBILITY-TICKET (RFC 8016), and what it means. */
+enum { INTENT_TICKET_LEN = 36 };
+
+enum intent_ticket_use { TICKET_NO, TICKET_ASK, TICKET_SHOW };
+
+struct intent_ticket {
+    bool known;
+    bool forged;
+    uint32_t generation; /* of the keys, which are the nonces' */
+    uint32_t number;     /* of the allocation */
+    uint32_t serial;     /* of this ticket among the allocation's */
+    uint8_t bytes[INTENT_TICKET_LEN];
+};
+
 struct intent_peer {
     struct net_addr addr;
     uint8_t row; /* of the catalogue of peers */
@@ -77,6 +91,8 @@ struct intent {
     uint64_t token;
     bool has_lifetime;
     uint32_t lifetime_s;
+    enum intent_ticket_use ticket_use;
+    struct intent_ticket ticket;
 
     /* Peers and data. */
     struct intent_peer peer[INTENT_PEERS];

@@ -54,6 +54,19 @@ static void put_families(struct stun_out *out, const struct intent *in)
     }
 }
 
+static void put_ticket(struct stun_out *out, const struct intent *in)
+{
+    uint8_t shown[INTENT_TICKET_LEN];
+
+    if (in->ticket_use == TICKET_ASK) {
+        stun_out_attr(out, STUN_MOBILITY_TICKET, (struct bytes){NULL, 0});
+    } else if (in->ticket_use == TICKET_SHOW) {
+        memcpy(shown, in->ticket.bytes, sizeof(shown));
+        shown[in->payload_seed % sizeof(shown)] ^= in->ticket.forged ? 0x10 : 0;
+        stun_out_attr(out, STUN_MOBILITY_TICKET, (struct bytes){shown, sizeof(shown)});
+    }
+}
+
 static void put_allocate(struct stun_out *out, const struct intent *in)
 {
     const uint8_t even = in->even == EVEN_RESERVE ? 0x80 : 0x7f; /* the other bits are ignored */
@@ -79,6 +92,7 @@ static void put_method(struct stun_out *out, const struct intent *in)
         put_allocate(out, in);
     }
     put_families(out, in);
+    put_ticket(out, in);
     if (in->dont_fragment) {
         stun_out_attr(out, STUN_DONT_FRAGMENT, (struct bytes){NULL, 0});
     }

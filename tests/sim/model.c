@@ -45,7 +45,9 @@ struct model_alloc *model_record(struct model *m, const struct net_addr *client,
 {
     for (uint32_t i = 0; i < MODEL_ALLOCS; i++) {
         struct model_alloc *a = &m->alloc[i];
-        if (a->used && net_addr_equal(&a->client, client) && net_addr_equal(&a->server, server)) {
+        if (a->used &&
+            ((net_addr_equal(&a->client, client) && net_addr_equal(&a->server, server)) ||
+             model_is_coming(a, client, server))) {
             return a;
         }
     }
@@ -129,6 +131,7 @@ void model_end(struct model *m, struct model_alloc *a, uint64_t now_ms)
         memcpy(d->tid, a->tid, STUN_TID);
         d->until_ms = now_ms + REMEMBERED_MS;
     }
+    model_stay(m, a);
     a->used = false;
 }
 

@@ -62,8 +62,16 @@ struct model_alloc {
     struct model_relay relay[2];
     struct model_perm perm[MODEL_ENTRIES];
     struct model_chan chan[MODEL_ENTRIES];
-    uint64_t bytes[2];   /* passed so far: towards peers, towards the client */
-    uint64_t refused[2]; /* dropped for want of the server's bandwidth, which also costs */
+    uint64_t bytes[2]; /* passed so far: towards peers, towards the client */
+    uint32_t number;   /* among all that there ever were */
+    bool mobile;       /* RFC 8016: it has a ticket */
+    bool moving;       /* its client has shown it at `coming`, and not sent data from there */
+    struct net_addr coming_client;
+    struct net_addr coming_server;
+    uint64_t moved_ms;
+    uint8_t move_tid[STUN_TID];
+    struct intent_ticket ticket; /* in force */
+    uint64_t refused[2];         /* dropped for want of the server's bandwidth, which also costs */
 };
 
 /* A peer data connection (RFC 6062). */
@@ -114,6 +122,9 @@ struct model {
     int key_answer; /* 0, -EAGAIN or -EBUSY */
     uint64_t start_ms;
     struct model_alloc alloc[MODEL_ALLOCS];
+    uint32_t alloc_number;
+    uint32_t moves; /* how often clients have moved, */
+    uint32_t lefts; /* and how often 5-tuples were left */
     struct model_conn conn[MODEL_CONNS];
     uint32_t conn_serial;
     int connect_answer; /* of peer_connect(): 0, -ENOSPC, -ECONNREFUSED */
@@ -129,6 +140,16 @@ struct model {
 /* Which integrity a response carries. */
 enum model_integrity { MODEL_UNSIGNED, MODEL_MI, MODEL_MI256 };
 
+/* What a ticket in a Refresh is worth. */
+enum model_ticket {
+    MODEL_NO_TICKET,
+    MODEL_TICKET_FORBIDDEN,
+    MODEL_TICKET_BAD, /* invalid, too old, or the client is where it was */
+    MODEL_TICKET_GONE,
+    MODEL_TICKET_AGAIN,
+    MODEL_TICKET_GOOD,
+};
+
 /* What may become of a packet.  For a request: any of the codes (0 is success). */
 struct expect {
     int code[MODEL_CODES];
@@ -139,8 +160,9 @@ struct expect {
     bool later;
     struct model_alloc *alloc; /* that the request is about, or NULL */
     struct model_conn *conn;   /* that a ConnectionBind names, or NULL */
-    bool retransmission;       /* of the Allocate that made it */
-    uint8_t family[2];         /* Allocate: wanted relays, 0 for none; [1] of a dual one */
+    enum model_ticket ticket;
+    bool retransmission; /* of the Allocate that made it */
+    uint8_t family[2];   /* Allocate: wanted relays, 0 for none; [1] of a dual one */
     bool dual;
     enum intent_even even;
     bool redeem;
@@ -279,6 +301,34 @@ bool model_bandwidth_must(const struct model *m, const struct model_alloc *a, in
                           uint64_t bytes);
 bool model_bandwidth_may(const struct model *m, const struct model_alloc *a, int direction,
                          uint64_t bytes, uint64_t now_ms);
+
+/* --- clients that move: RFC 8016 (model_mobility.c) ---------------------------------------------
+ */
+
+/* T-8016-5-02, T-8016-3.1.2-01 */
+bool model_mobility_allowed(const struct model *m, const struct model_input *at);
+
+/* Is the allocation that the ticket of a Refresh names another core's?  Then `*out_core` has it. */
+bool model_elsewhere(struct model *m, const struct model_input *at, uint8_t *out_core);
+
+/* What a Refresh with a ticket is about: e->alloc and e->ticket. */
+void model_ticket(struct model *m, const struct model_input *at, struct expect *e);
+
+/* Is it refused for its ticket?  The code, or 0; the user aside. */
+int model_ticket_code(const struct expect *e);
+
+/* The Refresh is granted. */
+void model_move(struct model *m, struct model_alloc *a, const struct model_input *at);
+
+/* Data has come: if it came from where its client was moving to, that is where he is now. */
+void model_hear(struct model *m, const struct model_input *at);
+
+void model_arrive(struct model *m, struct model_alloc *a, uint64_t now_ms);
+void model_stay(struct model *m, struct model_alloc *a);
+
+/* Is that the 5-tuple that the client of `a` is moving to? */
+bool model_is_coming(const struct model_alloc *a, const struct net_addr *client,
+                     const struct net_addr *server);
 
 /* The lifetime that a request is granted (RFC 8656 sections 7.2 and 8.2). */
 uint32_t model_lifetime(const struct turn_config *config, const struct intent *in);

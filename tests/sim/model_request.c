@@ -46,8 +46,9 @@ static uint8_t family_without_wish(const struct model *m, const struct net_addr 
  * What others had may still be there. */
 static bool given_up(const struct model_alloc *a, const struct model_input *at)
 {
-    return !model_alive(a, at->now_ms) && net_addr_equal(&a->client, at->from) &&
-           net_addr_equal(&a->server, at->to);
+    return !model_alive(a, at->now_ms) &&
+           (model_is_coming(a, at->from, at->to) ||
+            (net_addr_equal(&a->client, at->from) && net_addr_equal(&a->server, at->to)));
 }
 
 static bool port_taken(const struct model *m, uint8_t family, uint16_t port,
@@ -238,6 +239,15 @@ static void judge_allocate(struct model *m, const struct model_input *at, struct
         expect_code(e, STUN_UNKNOWN_ATTRIBUTE); /* nobody knows of which family it would be */
         e->unknown = STUN_DONT_FRAGMENT;
     }
+    if (at->in->ticket_use == TICKET_SHOW) {
+        expect_code(e, STUN_BAD_REQUEST); /* T-8016-3.1.2-02 */
+        return;
+    }
+    if (at->in->ticket_use == TICKET_ASK &&
+        (!model_mobility_allowed(m, at) || at->in->transport == TCP)) {
+        expect_code(e, STUN_MOBILITY_FORBIDDEN); /* T-8016-3.1.2-01 */
+        return;
+    }
     if (!(at->in->transport == TCP ? m->config->tcp_relay : m->config->udp_relay) ||
         m->config->draining) {
         expect_code(e, STUN_FORBIDDEN);
@@ -279,6 +289,12 @@ static void judge_refresh(struct model *m, const struct model_input *at, struct 
     e->survives =
         in->requested_family != 0 &&
         model_relay_alive(e->alloc, in->requested_family == NET_V4 ? NET_V6 : NET_V4, at->now_ms);
+    const struct model_alloc *there = model_find(m, at->from, at->to, at->now_ms);
+    if (e->ticket == MODEL_TICKET_GOOD && (e->lifetime_s > 0 || e->survives) && there != NULL &&
+        there != e->alloc) {
+        expect_code(e, STUN_ALLOCATION_MISMATCH); /* that address is taken */
+        return;
+    }
     expect_code(e, STUN_OK);
 }
 
@@ -413,6 +429,10 @@ static void judge_method(struct model *m, const struct model_input *at, struct e
         judge_conn_bind(at, e);
         return;
     }
+    if (model_ticket_code(e) != STUN_OK) {
+        expect_code(e, model_ticket_code(e));
+        return;
+    }
     if (e->alloc == NULL) {
         expect_code(e, STUN_ALLOCATION_MISMATCH); /* T-8656-5-08 */
         return;
@@ -472,6 +492,9 @@ void model_request(struct model *m, const struct model_input *at, struct expect 
         e->alloc = model_find(m, at->from, at->to, at->now_ms);
         e->retransmission = in->kind == INTENT_ALLOCATE && e->alloc != NULL &&
                             memcmp(e->alloc->tid, in->tid, STUN_TID) == 0;
+    }
+    if (in->kind == INTENT_REFRESH && in->ticket_use == TICKET_SHOW) {
+        model_ticket(m, at, e);
     }
     if (in->kind == INTENT_CONN_BIND && e->alloc == NULL) {
         struct model_conn *c = model_conn_id(m, in->connection_id, at->now_ms);

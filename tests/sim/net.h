@@ -27,7 +27,8 @@ struct net_packet {
     uint32_t serial;       /* if it is still the same */
     struct turn_icmp icmp; /* an error about something that `to` sent */
     struct intent intent;
-    struct intent_nonce nonce; /* a challenge: the NONCE inside */
+    struct intent_nonce nonce;   /* a challenge: the NONCE inside */
+    struct intent_ticket ticket; /* a success: the ticket inside */
     uint8_t data[NET_PACKET_MAX];
 };
 

@@ -61,6 +61,7 @@ void referee_load(struct sim *sim, const struct net_packet *packet, void *port)
         .tos = packet->tos,
     };
     sim->packets++;
+    sim->ticket.known = false;
     sim->site.opened_count = 0;
     sim->site.new_token = 0;
     sim->site.redeemed = false;
@@ -70,8 +71,12 @@ void referee_load(struct sim *sim, const struct net_packet *packet, void *port)
 const char *referee_word(enum turn_verdict verdict)
 {
     static const char *const words[] = {
-        [TURN_DROP] = "dropped", [TURN_TO_CLIENT] = "to the client", [TURN_TO_PEER] = "to a peer",
-        [TURN_WAIT] = "waits",   [TURN_LATER] = "is answered later",
+        [TURN_DROP] = "dropped",
+        [TURN_TO_CLIENT] = "to the client",
+        [TURN_TO_PEER] = "to a peer",
+        [TURN_WAIT] = "waits",
+        [TURN_LATER] = "is answered later",
+        [TURN_ELSEWHERE] = "is another core's",
     };
 
     return words[verdict];
@@ -79,7 +84,7 @@ const char *referee_word(enum turn_verdict verdict)
 
 void referee_note(struct sim *sim, enum turn_verdict verdict)
 {
-    trace_mix_number(&sim->trace, sim->now_ms << 2 | (uint64_t)verdict);
+    trace_mix_number(&sim->trace, sim->now_ms << 3 | (uint64_t)verdict);
     if (verdict == TURN_TO_CLIENT || verdict == TURN_TO_PEER) {
         trace_mix(&sim->trace, &sim->pkt.remote, sizeof(sim->pkt.remote));
         trace_mix(&sim->trace, sim->pkt.data, sim->pkt.len);
@@ -124,6 +129,7 @@ void referee_send(struct sim *sim, const struct intent_nonce *nonce)
     out->len = (uint16_t)sim->pkt.len;
     if (nonce != NULL) {
         out->nonce = *nonce;
+        out->ticket = sim->ticket;
     }
     memcpy(out->data, sim->pkt.data, sim->pkt.len);
     if (!net_send(&sim->net, out, sim->now_ms)) { /* too big: the router complains */
@@ -141,12 +147,28 @@ uint8_t referee_tos(const struct turn_config *config, uint8_t tos)
                      ((config->copy_dscp ? DSCP_BITS : 0) | (config->copy_ecn ? ECN_BITS : 0)));
 }
 
+/* The core that got it does not have the session: it names the one that has. */
+static void forward(struct sim *sim, struct model_input *at, const struct net_packet *packet,
+                    uint8_t core)
+{
+    const enum turn_verdict verdict = referee_submit(sim, at);
+
+    if (verdict != TURN_ELSEWHERE ||
+        turn_server_elsewhere(sim->site.core[at->core].server) != core ||
+        sim->pkt.len != packet->len || memcmp(sim->pkt.data, packet->data, packet->len) != 0) {
+        sim_fail(sim, "a Refresh for core %u was not forwarded as it came", core);
+    }
+    sim->seen.forwarded++;
+    at->core = core;
+}
+
 void referee_client_packet(struct sim *sim, struct net_packet *packet)
 {
     const struct net_addr from = packet->from;
     const struct net_addr to = packet->to;
     const struct intent in = packet->intent;
-    const struct model_input at = {
+    uint8_t elsewhere;
+    struct model_input at = {
         .in = &in,
         .from = &from,
         .to = &to,
@@ -157,6 +179,9 @@ void referee_client_packet(struct sim *sim, struct net_packet *packet)
     };
 
     referee_load(sim, packet, site_listener(sim, &to));
+    if (!in.mutated && model_elsewhere(&sim->model, &at, &elsewhere)) {
+        forward(sim, &at, packet, elsewhere);
+    }
     switch (in.mutated ? INTENT_NOISE : in.kind) {
     case INTENT_NOISE:
         referee_noise(sim, &at, packet);

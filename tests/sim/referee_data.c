@@ -44,6 +44,7 @@ void referee_data(struct sim *sim, const struct model_input *at, struct net_pack
 {
     struct model_alloc *a = NULL;
     struct net_addr peer;
+    model_hear(&sim->model, at);
     const bool reaches = model_to_peer(&sim->model, at, &peer, &a);
     const enum turn_verdict verdict = referee_submit(sim, at);
 
@@ -78,7 +79,15 @@ void referee_data(struct sim *sim, const struct model_input *at, struct net_pack
 void referee_noise(struct sim *sim, const struct model_input *at, struct net_packet *packet)
 {
     const uint32_t events = sim->site.events;
-    const enum turn_verdict verdict = referee_submit(sim, at);
+    struct model_input there = *at;
+    sim->site.noise = true;
+    enum turn_verdict verdict = referee_submit(sim, at);
+    if (verdict == TURN_ELSEWHERE) {
+        there.core = (uint8_t)turn_server_elsewhere(sim->site.core[at->core].server);
+        at = &there;
+        verdict = referee_submit(sim, at);
+    }
+    sim->site.noise = false;
 
     if (verdict == TURN_TO_PEER) {
         struct model_alloc *a = model_find(&sim->model, at->from, at->to, at->now_ms);

@@ -34,6 +34,29 @@ static void check_relays(struct sim *sim, const struct expect *e, const struct r
     }
 }
 
+/* The ticket in the answer is the one in force from now on, or still is. */
+static void check_ticket(struct sim *sim, struct model_alloc *a, const struct reply *r, bool again)
+{
+    struct intent_ticket *ticket = &a->ticket;
+    const struct intent_ticket before = *ticket;
+
+    if (r->ticket.n != INTENT_TICKET_LEN) {
+        sim_fail(sim, "a ticket of %zu bytes", r->ticket.n);
+        return;
+    }
+    const bool same = memcmp(r->ticket.p, before.bytes, INTENT_TICKET_LEN) == 0;
+    const bool expected = again && before.generation == sim->model.nonce_generation;
+    if (same != expected) {
+        sim_fail(sim, "the ticket is %s as before", same ? "the same" : "not the same");
+    }
+    ticket->known = true;
+    ticket->generation = sim->model.nonce_generation;
+    ticket->number = a->number;
+    ticket->serial = before.serial + !again;
+    memcpy(ticket->bytes, r->ticket.p, INTENT_TICKET_LEN);
+    sim->ticket = *ticket;
+}
+
 static void commit_allocate(struct sim *sim, const struct model_input *at, const struct expect *e,
                             const struct reply *r)
 {
@@ -57,6 +80,11 @@ static void commit_allocate(struct sim *sim, const struct model_input *at, const
     a->created_ms = at->now_ms;
     memcpy(a->tid, at->in->tid, STUN_TID);
     a->token = sim->site.new_token;
+    a->number = ++sim->model.alloc_number;
+    a->mobile = at->in->ticket_use == TICKET_ASK;
+    if (a->mobile) {
+        check_ticket(sim, a, r, false);
+    }
     for (uint32_t i = 0; i < r->relayed_count; i++) {
         a->relay[r->relayed[i].family - NET_V4] =
             (struct model_relay){true, r->relayed[i], at->now_ms + (uint64_t)e->lifetime_s * 1000};
@@ -66,7 +94,7 @@ static void commit_allocate(struct sim *sim, const struct model_input *at, const
 /* RFC 8656 section 7.2: the same relays and token, the time that is left. */
 static void check_repeat(struct sim *sim, const struct expect *e, const struct reply *r)
 {
-    const struct model_alloc *a = e->alloc;
+    struct model_alloc *a = e->alloc;
     uint64_t left_ms = 0;
     uint32_t n = 0;
 
@@ -81,6 +109,9 @@ static void check_repeat(struct sim *sim, const struct expect *e, const struct r
         n++;
         left_ms =
             relay->expires_ms - sim->now_ms > left_ms ? relay->expires_ms - sim->now_ms : left_ms;
+    }
+    if (a->mobile) {
+        check_ticket(sim, a, r, true);
     }
     if (n != r->relayed_count || r->lifetime_s != left_ms / 1000 || r->token != a->token ||
         sim->site.opened_count != 0) {
@@ -97,6 +128,14 @@ static void commit_refresh(struct sim *sim, const struct model_input *at, const 
 
     if (r->lifetime_s != e->lifetime_s) {
         sim_fail(sim, "refreshed for %u s instead of %u s", r->lifetime_s, e->lifetime_s);
+    }
+    if (e->ticket != MODEL_NO_TICKET && (e->lifetime_s > 0 || e->survives)) {
+        sim->seen.shown += !e->retransmission;
+        sim->seen.shown_again += e->retransmission;
+        check_ticket(sim, a, r, e->retransmission);
+        if (!e->retransmission) {
+            model_move(&sim->model, a, at);
+        }
     }
     if (e->lifetime_s == 0) {
         if (a->used != e->survives || (a->used && a->relay[family - NET_V4].open)) {

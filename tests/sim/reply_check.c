@@ -92,7 +92,7 @@ static void check_refusal(struct sim *sim, const struct intent *in, const struct
         sim_fail(sim, "%d with%s ALTERNATE-DOMAIN", r->code, told ? "out" : "");
     }
     sim->seen.domain_told += told;
-    if (r->relayed_count > 0 || r->has_lifetime || r->has_token) {
+    if (r->relayed_count > 0 || r->has_lifetime || r->has_token || r->ticket.p != NULL) {
         sim_fail(sim, "%d with what belongs to a success", r->code);
     }
 }
@@ -118,11 +118,22 @@ static void check_allocated(struct sim *sim, const struct intent *in, const stru
     }
 }
 
+static bool ticket_due(const struct intent *in, const struct expect *e)
+{
+    if (in->kind == INTENT_ALLOCATE) {
+        return e->retransmission ? e->alloc->mobile : in->ticket_use == TICKET_ASK;
+    }
+    return e->ticket != MODEL_NO_TICKET && (e->lifetime_s > 0 || e->survives);
+}
+
 static void check_success(struct sim *sim, const struct intent *in, const struct expect *e,
                           const struct reply *r)
 {
     if (!no_challenge(r) || r->unknown.p != NULL || r->alternate_count > 0) {
         sim_fail(sim, "a success with what belongs to a refusal");
+    }
+    if ((r->ticket.p != NULL) != ticket_due(in, e)) { /* T-8016-3.1.2-04, -05, T-8016-3.2.2-07 */
+        sim_fail(sim, "a ticket %s", r->ticket.p == NULL ? "is missing" : "too many");
     }
     if (in->kind == INTENT_ALLOCATE) {
         check_allocated(sim, in, e, r);

@@ -37,7 +37,7 @@ enum {
     SIM_SOCKETS = 256,
     SIM_ACTORS = 12,
     SIM_KEPT = 6, /* packets that a client may send again */
-    SIM_FLOWS = 64,
+    SIM_FLOWS = 2048,
     SIM_WAITING = 32,
     SIM_WHY = 400,
 };
@@ -103,6 +103,9 @@ struct site {
     uint32_t events;    /* other than refusals */
     uint32_t connected; /* connections, as events tell */
     struct model_conn *connecting;
+    uint32_t moves; /* and clients that move, and places that they have left */
+    uint32_t lefts;
+    bool noise;    /* bytes without a meaning may happen to be data */
     bool deleting; /* a Refresh may end allocations now */
     bool closing;  /* so may the administrator */
     bool stopping;
@@ -131,7 +134,10 @@ struct actor {
     uint64_t next_tid;
     char nonce_text[256];
     struct intent_nonce nonce;
-    uint32_t retries; /* answers to challenges since it last did something else */
+    struct intent_ticket ticket[2]; /* the newest, and the one before it */
+    bool roaming;                   /* it has not shown it at its new address */
+    struct net_addr left;           /* where it was before, and may still send from */
+    uint32_t retries;               /* answers to challenges since it last did something else */
     struct sim_kept kept[SIM_KEPT];
     uint32_t kept_count;
 };
@@ -168,6 +174,10 @@ struct sim_seen {
     uint64_t hung_up;     /* connections that closed with an allocation */
     uint64_t padded;      /* ChannelData on streams */
     uint64_t domain_told; /* ALTERNATE-DOMAIN */
+    uint64_t shown;       /* Refreshes with tickets that moved their client, */
+    uint64_t shown_again; /* that came twice, */
+    uint64_t forwarded;   /* and that came to another core than the allocation's */
+    uint64_t travelled;   /* sessions in parcels while their clients moved */
 };
 
 struct sim {
@@ -189,6 +199,7 @@ struct sim {
     char why[SIM_WHY];
     uint64_t packets; /* handed to cores */
     struct sim_seen seen;
+    struct intent_ticket ticket; /* in the answer in hand */
     struct client reader;
     struct pkt pkt; /* the packet in a core's hands */
     uint8_t buf[PKT_HEADROOM + NET_PACKET_MAX];
@@ -219,6 +230,10 @@ void *site_listener(struct sim *sim, const struct net_addr *server);
 /* Where that flow goes instead of its listener's own core; NULL when nowhere. */
 struct sim_flow *site_flow(struct sim *sim, const struct net_addr *client,
                            const struct net_addr *server);
+
+/* From now on it goes to `core`. */
+void site_steer(struct sim *sim, const struct net_addr *client, const struct net_addr *server,
+                uint8_t core);
 
 /* The core that serves a client at a listener; SIM_CORES when there is no such listener. */
 uint8_t site_core_for(struct sim *sim, const struct net_addr *client,
@@ -269,6 +284,23 @@ void actor_init(struct sim *sim, struct actor *a, uint8_t index);
 
 /* Do something, at random. */
 void actor_act(struct sim *sim, struct actor *a);
+
+/* RFC 8016: go to another address without closing the connection / show the ticket there. */
+void roam_away(struct sim *sim, struct actor *a);
+bool roam_wishes(struct sim *sim, const struct actor *a);
+void roam_wish(struct sim *sim, const struct actor *a, struct intent *in);
+
+/* Whether the client asks for a ticket. */
+void roam_wish_ticket(struct sim *sim, const struct actor *a, struct intent *in);
+
+/* The answer has a ticket. */
+void roam_keep(struct actor *a, const struct intent_ticket *ticket);
+
+/* Where the client sends from: it may still be where it was. */
+struct net_addr roam_address(struct sim *sim, const struct actor *a);
+
+/* The client is seen at another port from now on. */
+void actor_rebind(struct actor *a);
 
 /* A packet has reached the client. */
 void actor_receive(struct sim *sim, struct actor *a, const struct net_packet *packet);

@@ -138,6 +138,10 @@ static void print_seen(const struct sim_seen *s)
         (unsigned long long)s->conn_accepted, (unsigned long long)s->conn_refused,
         (unsigned long long)s->conn_ended, (unsigned long long)s->conn_expired,
         (unsigned long long)s->conn_revoked, (unsigned long long)s->hung_up);
+    print_message("# tickets: %llu moved their client, %llu came again, %llu were forwarded; "
+                  "%llu sessions travelled meanwhile\n",
+                  (unsigned long long)s->shown, (unsigned long long)s->shown_again,
+                  (unsigned long long)s->forwarded, (unsigned long long)s->travelled);
 }
 
 /* Each of these rows is a line of the model; the server was changed against it, and the change
@@ -209,6 +213,7 @@ static void everything__has_come_about(void **state)
         {INTENT_ALLOCATE, 420},  {INTENT_ALLOCATE, 437},  {INTENT_ALLOCATE, 438},
         {INTENT_ALLOCATE, 440},  {INTENT_ALLOCATE, 442},  {INTENT_ALLOCATE, 486},
         {INTENT_ALLOCATE, 508},  {INTENT_REFRESH, 0},     {INTENT_REFRESH, 437},
+        {INTENT_ALLOCATE, 405},  {INTENT_REFRESH, 400},   {INTENT_REFRESH, 405},
         {INTENT_REFRESH, 441},   {INTENT_REFRESH, 443},   {INTENT_PERMIT, 0},
         {INTENT_PERMIT, 400},    {INTENT_PERMIT, 403},    {INTENT_PERMIT, 437},
         {INTENT_PERMIT, 441},    {INTENT_PERMIT, 443},    {INTENT_PERMIT, 508},
@@ -238,6 +243,7 @@ static void everything__has_come_about(void **state)
     assert_true(s->noise_relayed > 0 && s->limited > 0 && s->between_relays > 0);
     assert_true(s->conn_accepted > 0 && s->conn_refused > 0 && s->conn_ended > 0);
     assert_true(s->conn_expired > 0 && s->conn_revoked > 0);
+    assert_true(s->shown > 0 && s->shown_again > 0 && s->forwarded > 0 && s->travelled > 0);
     assert_true(s->hung_up > 0 && s->padded > 0 && s->domain_told > 0);
 }
 

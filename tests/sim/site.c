@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The server's side as a whole: how it is set up, and which core a client's packets go to. */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -21,6 +22,7 @@ static void config_switches(struct prng *r, struct turn_config *c)
     c->username_anonymity = !prng_chance(r, 200);
     c->udp_relay = true;
     c->tcp_relay = !prng_chance(r, 50);
+    c->mobility = !prng_chance(r, 200);
     c->ipv4_relay = !prng_chance(r, 50);
     c->ipv6_relay = !prng_chance(r, 100);
     c->additional_family = !prng_chance(r, 100);
@@ -103,6 +105,7 @@ static int core_open(struct sim *sim, uint8_t index)
         .max_allocations = sim->model.max_allocations,
         .instance = index,
         .instances = SIM_CORES,
+        .session_base = (uint64_t)index << 48,
         .now_ms = sim->now_ms,
         .wall_s = sim_wall_s(sim),
     };
@@ -203,6 +206,19 @@ static uint8_t core_at(const struct net_addr *server)
 void *site_listener(struct sim *sim, const struct net_addr *server)
 {
     return &sim->site.core[core_at(server)].listener[server->family - NET_V4];
+}
+
+void site_steer(struct sim *sim, const struct net_addr *client, const struct net_addr *server,
+                uint8_t core)
+{
+    struct sim_flow *flow = site_flow(sim, client, server);
+
+    if (flow == NULL) {
+        assert(sim->site.flow_count < SIM_FLOWS);
+        flow = &sim->site.flow[sim->site.flow_count++];
+        *flow = (struct sim_flow){*client, *server, core};
+    }
+    flow->core = core;
 }
 
 uint8_t site_core_for(struct sim *sim, const struct net_addr *client, const struct net_addr *server)

@@ -152,6 +152,8 @@ static void choice__words_match_their_enums(void **state)
         {CONF_OPT_network_engine, CONF_ENGINE_CONNECTED, "connected"},
         {CONF_OPT_network_engine, CONF_ENGINE_PAIRED, "paired"},
         {CONF_OPT_network_engine, CONF_ENGINE_DISPATCH, "dispatch"},
+        {CONF_OPT_worker_affinity, CONF_AFFINITY_OFF, "off"},
+        {CONF_OPT_worker_affinity, CONF_AFFINITY_CPU, "cpu"},
         {CONF_OPT_allocation_default_address_family, CONF_FAMILY_IPV4, "ipv4"},
         {CONF_OPT_allocation_default_address_family, CONF_FAMILY_IPV6, "ipv6"},
         {CONF_OPT_allocation_default_address_family, CONF_FAMILY_KEEP, "keep"},

@@ -46,7 +46,7 @@ static void decode__lists_unknown_required_types_only(void **state)
     };
     static const uint16_t optional[] = {0x8003, 0x8004, 0x8022, 0x8023, 0x8027,
                                         0x8029, 0x802A, 0x802B, 0x802C, 0x802D,
-                                        0x802E, 0x8030, 0x8032, 0xC0FF, 0xFFFF};
+                                        0x802E, 0x8031, 0x8032, 0xC0FF, 0xFFFF};
 
     (void)state;
     draft_begin(&draft);
