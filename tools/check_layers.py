@@ -20,13 +20,16 @@ ALLOWED = {
     "wire": {"base", "crypto"},
     "turn": {"base", "crypto", "wire"},
     "io": {"base", "log", "stats"},
+    "offload": {"base", "log"},
     "store": {"base", "conf", "crypto", "io", "log"},
     "auth": {"base", "conf", "crypto", "log", "store"},
-    "relay": {"auth", "base", "conf", "crypto", "io", "log", "stats", "store", "turn", "wire"},
+    "relay": {
+        "auth", "base", "conf", "crypto", "io", "log", "offload", "stats", "store", "turn", "wire",
+    },
     "admin": {"base", "conf", "io", "log", "relay", "stats"},
     "cmd": {
-        "admin", "auth", "base", "conf", "crypto", "io", "log", "relay", "stats", "store", "turn",
-        "wire",
+        "admin", "auth", "base", "conf", "crypto", "io", "log", "offload", "relay", "stats", "store",
+        "turn", "wire",
     },
 }
 
