@@ -133,7 +133,8 @@ void client_dtls_serve(struct worker *w)
         struct pkt *pkt = &in->kept[i].pkt;
         const struct worker_listener *listener =
             CONTAINER_OF((struct udp_port *)pkt->port, struct worker_listener, port);
-        dtls_set_context(w->dtls, listener->dtls_context); /* mostly the same again */
+        /* Mostly the same again; a closed one takes no new clients. */
+        dtls_set_context(w->dtls, listener->closed ? NULL : listener->dtls_context);
         dtls_input(w->dtls, pkt, w->now_ms);
     }
     in->count = 0;
@@ -171,7 +172,9 @@ void client_dtls_configure(struct worker *w)
 {
     dtls_set_limits(w->dtls, &w->settings->dtls);
     dtls_set_context(w->dtls, NULL); /* the old set goes; each datagram brings its listener's */
-    for (size_t i = 0; i < w->listener_count; i++) {
-        client_dtls_listen(w, &w->listeners[i]);
+    for (size_t i = 0; i < w->slot_count; i++) {
+        if (w->slots[i] != NULL) {
+            client_dtls_listen(w, w->slots[i]);
+        }
     }
 }

@@ -148,8 +148,9 @@ static bool moves_away(struct worker *w, struct stream *s, const uint8_t *data, 
     uint32_t owner;
 
     if (data[0] != 0 || data[1] != STUN_CONNECTION_BIND || client->moves >= MOVES_MAX ||
-        !turn_connection_owner((struct bytes){data, len}, w->env->worker_count, &owner) ||
-        owner == w->index) {
+        !turn_connection_owner((struct bytes){data, len}, front_workers_max(w->env->front),
+                               &owner) ||
+        owner == w->index || owner >= front_made(w->env->front)) {
         return false;
     }
     const struct five_tuple tuple = tuple_of(s);
@@ -248,6 +249,7 @@ static enum step serve_message(struct worker *w, struct stream *s, uint8_t *data
     case TURN_DROP: /* the core has counted why */
         return judge_nonsense(s, is_nonsense(turn_server_last_drop(w->core)));
     case TURN_LATER:
+    case TURN_ELSEWHERE:
     default:
         break;
     }

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/attr.h"
 #include "io/stream.h"
@@ -27,6 +28,10 @@ struct relay_server;
  * `*out`; negative errno with `why` saying what failed and what to do; nothing is open then. */
 MUST_USE int relay_server_open(struct conf *conf, struct file_keeper *keeper,
                                struct relay_server **out, char *why, size_t cap);
+
+/* Between the two: make the listening sockets those of `uid`, whom the process is about to become.
+ * Only sockets of one user can share an address (network-engine=connected). */
+void relay_server_give(const struct relay_server *server, uid_t uid);
 
 /* Start the credential service and the workers.  0; negative errno with `why`; then only
  * relay_server_stop() may follow. */
@@ -60,11 +65,12 @@ struct relay_stats {
     struct turn_counters turn;
     uint64_t allocations;
     uint64_t rx_batches, rx_packets, tx_packets, tx_errors; /* of all sockets */
-    uint64_t rx_overflow;  /* packets the kernel dropped: a listener's receive buffer was full */
-    uint64_t tx_full;      /* packets dropped: send buffer or device queue full */
-    uint64_t tx_calls;     /* system calls that sent */
-    uint64_t icmp_relayed; /* ICMP errors told to clients */
-    uint64_t wait_dropped; /* requests dropped while they waited for a user's key */
+    uint64_t rx_overflow;    /* packets the kernel dropped: a socket's receive buffer was full */
+    uint64_t relay_overflow; /* those of them that came from peers */
+    uint64_t tx_full;        /* packets dropped: send buffer or device queue full */
+    uint64_t tx_calls;       /* system calls that sent */
+    uint64_t icmp_relayed;   /* ICMP errors told to clients */
+    uint64_t wait_dropped;   /* requests dropped while they waited for a user's key */
     uint32_t workers;
 
     /* Connections of clients and peers, and DTLS associations. */
@@ -80,7 +86,12 @@ struct relay_stats {
     uint64_t dtls_refused;
     uint64_t proxy_refused; /* PROXY headers that were broken or came from strangers */
     uint64_t http_hints;
-    uint64_t held_off; /* Connects that were answered 447 without a try */
+    uint64_t moved_in;  /* sessions that have changed their worker */
+    uint64_t strays;    /* packets that were sent on to the worker of their session */
+    uint64_t unsteered; /* sessions for which the steering program's table had no room */
+    uint64_t dispatched,
+        dispatch_dropped; /* packets that a dispatcher has handed on, or could not */
+    uint64_t held_off;    /* Connects that were answered 447 without a try */
 };
 
 void relay_server_stats(const struct relay_server *server, struct relay_stats *out);

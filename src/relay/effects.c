@@ -7,6 +7,7 @@
 #include "base/slab.h"
 #include "crypto/random.h"
 #include "relay/capacity.h"
+#include "relay/directory.h"
 #include "relay/event.h"
 #include "relay/external.h"
 #include "relay/proxied.h"
@@ -104,6 +105,11 @@ void effects_reap(struct worker *w)
 
     while ((node = list_shift(&w->closing)) != NULL) {
         struct udp_port *port = CONTAINER_OF(node, struct udp_port, ready);
+
+        if (port->role == WORKER_CLIENT) {
+            client_socket_reap(w, CONTAINER_OF(port, struct client_socket, port));
+            continue;
+        }
         relay_ports_close(w->env->ports, port, w->now_ms);
         slab_put(w->socks, CONTAINER_OF(port, struct relay_sock, port));
     }
@@ -135,30 +141,61 @@ static uint64_t on_capacity(void *arg, int direction, uint32_t bytes, uint64_t n
     return capacity_lease(&w->env->capacity[direction], bytes, now_ms);
 }
 
-/* Where a balancer's client is reached must be known as long as it has an allocation. */
-static void proxied_follow(const struct worker *w, const struct turn_event *event)
+static int on_session_owner(void *arg, uint64_t session)
 {
-    switch ((int)event->kind) {
-    case TURN_EVENT_ALLOCATED:
-    case TURN_EVENT_REFRESHED:
-        proxied_keep(w->proxied, event->client, event->server, true);
-        break;
-    case TURN_EVENT_DELETED:
-    case TURN_EVENT_EXPIRED:
-    case TURN_EVENT_CLOSED:
-        proxied_keep(w->proxied, event->client, event->server, false);
-        break;
-    default:
-        break;
+    const struct worker *w = arg;
+
+    return directory_find(w->env->directory, session);
+}
+
+/* A session has begun, or its client is heard at another address: where it is to live is decided
+ * when its answer is on its way. */
+static void newcomer(struct worker *w, const struct turn_event *event)
+{
+    if (event->transport != NET_UDP && event->transport != NET_DTLS) {
+        return; /* connections, and what balancers bring, stay where they are heard */
+    }
+    w->newcomer = (struct newcomer){
+        .pending = true,
+        .moved = event->kind == TURN_EVENT_MOVED,
+        .tuple = {*event->client, *event->server, event->transport},
+    };
+    if (w->newcomer.moved) {
+        w->newcomer.was = *event->was;
     }
 }
 
 static void on_event(void *arg, const struct turn_event *event)
 {
-    const struct worker *w = arg;
+    struct worker *w = arg;
 
-    proxied_follow(w, event);
-    event_log(w->index, event);
+    switch ((int)event->kind) {
+    case TURN_EVENT_ALLOCATED:
+        place_begun(w, event->session);
+        newcomer(w, event);
+        proxied_keep(w->proxied, event->client, event->server, true);
+        break;
+    case TURN_EVENT_REFRESHED:
+        proxied_keep(w->proxied, event->client, event->server, true);
+        break;
+    case TURN_EVENT_MOVED:
+        newcomer(w, event);
+        proxied_keep(w->proxied, event->client, event->server, true);
+        break;
+    case TURN_EVENT_LEFT:
+        place_left(w, event->was, event->was_listener);
+        proxied_keep(w->proxied, &event->was->client, &event->was->server, false);
+        break;
+    case TURN_EVENT_DELETED:
+    case TURN_EVENT_EXPIRED:
+    case TURN_EVENT_CLOSED:
+        place_ended(w, event);
+        proxied_keep(w->proxied, event->client, event->server, false);
+        break;
+    default:
+        break;
+    }
+    event_log(event);
 }
 
 struct turn_effects effects_of(struct worker *w)
@@ -175,6 +212,7 @@ struct turn_effects effects_of(struct worker *w)
         .quota_take = on_quota_take,
         .quota_give = on_quota_give,
         .capacity_lease = on_capacity,
+        .session_owner = on_session_owner,
         .event = on_event,
     };
 }

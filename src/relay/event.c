@@ -38,49 +38,41 @@ static enum log_level refusal_level(const struct turn_event *event)
     return event->code == STUN_TRY_ALTERNATE ? LOG_INFO : LOG_NOTICE;
 }
 
-enum { WORKER_SHIFT = 48 };
-
-static uint64_t session_of(unsigned worker, const struct turn_event *event)
-{
-    return event->session != 0 ? event->session | (uint64_t)worker << WORKER_SHIFT : 0;
-}
-
 /* A user that is unknown is left out of the line. */
 static struct bytes user_of(const struct turn_event *event)
 {
     return event->user.n > 0 ? event->user : (struct bytes){NULL, SIZE_MAX};
 }
 
-static void log_refusal(unsigned worker, const struct turn_event *event)
+static void log_refusal(const struct turn_event *event)
 {
     const char *gate = event->gate != GATE_OPEN ? gate_verdict_text(event->gate) : NULL;
     const enum log_level level = refusal_level(event);
 
     /* The order of the first two fields is a promise to fail2ban (docs/reference/log.md). */
-    log_event(
-        level, "request.refused", LOG_ADDR("client", event->client), LOG_U64("code", event->code),
-        LOG_TEXT("method", method_name(event->method)), LOG_USER("user", user_of(event)),
-        LOG_ADDR("peer", event->peer), LOG_TEXT("gate", gate), LOG_ADDR("server", event->server),
-        event->session != 0 ? LOG_ID("session", session_of(worker, event)) : LOG_END, LOG_END);
+    log_event(level, "request.refused", LOG_ADDR("client", event->client),
+              LOG_U64("code", event->code), LOG_TEXT("method", method_name(event->method)),
+              LOG_USER("user", user_of(event)), LOG_ADDR("peer", event->peer),
+              LOG_TEXT("gate", gate), LOG_ADDR("server", event->server),
+              event->session != 0 ? LOG_ID("session", event->session) : LOG_END, LOG_END);
 }
 
-static void log_life(unsigned worker, const char *what, const struct turn_event *event)
+static void log_life(const char *what, const struct turn_event *event)
 {
     const struct turn_traffic *t = event->traffic;
 
     if (t == NULL || event->kind == TURN_EVENT_ALLOCATED) {
         log_write(LOG_INFO, what,
                   (const struct log_field[]){
-                      LOG_ID("session", session_of(worker, event)),
-                      LOG_ADDR("client", event->client), LOG_ADDR("server", event->server),
-                      LOG_USER("user", user_of(event)), LOG_ADDR("relay4", event->relayed[0]),
-                      LOG_ADDR("relay6", event->relayed[1]),
+                      LOG_ID("session", event->session), LOG_ADDR("client", event->client),
+                      LOG_ADDR("server", event->server), LOG_USER("user", user_of(event)),
+                      LOG_ADDR("relay4", event->relayed[0]), LOG_ADDR("relay6", event->relayed[1]),
                       LOG_U64("lifetime_s", event->lifetime_s), LOG_END});
         return;
     }
     log_write(LOG_INFO, what,
               (const struct log_field[]){
-                  LOG_ID("session", session_of(worker, event)), LOG_ADDR("client", event->client),
+                  LOG_ID("session", event->session), LOG_ADDR("client", event->client),
                   LOG_USER("user", user_of(event)), LOG_ADDR("relay4", event->relayed[0]),
                   LOG_ADDR("relay6", event->relayed[1]),
                   LOG_U64("to_peer_packets", t->to_peer_packets),
@@ -89,17 +81,17 @@ static void log_life(unsigned worker, const char *what, const struct turn_event 
                   LOG_U64("to_client_bytes", t->to_client_bytes), LOG_END});
 }
 
-static void log_detail(unsigned worker, enum log_level level, const char *what,
-                       const struct turn_event *event)
+static void log_detail(enum log_level level, const char *what, const struct turn_event *event)
 {
     log_write(level, what,
               (const struct log_field[]){
-                  LOG_ID("session", session_of(worker, event)), LOG_ADDR("client", event->client),
+                  LOG_ID("session", event->session), LOG_ADDR("client", event->client),
+                  LOG_ADDR("was", event->was != NULL ? &event->was->client : NULL),
                   LOG_USER("user", user_of(event)), LOG_ADDR("peer", event->peer),
                   LOG_U64("lifetime_s", event->lifetime_s), LOG_END});
 }
 
-void event_log(unsigned worker, const struct turn_event *event)
+void event_log(const struct turn_event *event)
 {
     static const struct {
         const char *name;
@@ -116,15 +108,17 @@ void event_log(unsigned worker, const struct turn_event *event)
         [TURN_EVENT_REVOKED] = {"permission.revoked", LOG_NOTICE, false},
         [TURN_EVENT_CONNECTED] = {"peer.connected", LOG_INFO, false},
         [TURN_EVENT_CONNECTION_CLOSED] = {"peer.closed", LOG_INFO, false},
+        [TURN_EVENT_MOVED] = {"allocation.moved", LOG_INFO, false},
+        [TURN_EVENT_LEFT] = {"allocation.address_left", LOG_DEBUG, false},
     };
 
     if (event->kind == TURN_EVENT_REFUSED) {
-        log_refusal(worker, event);
+        log_refusal(event);
     } else if (log_enabled(kinds[event->kind].level)) {
         if (kinds[event->kind].life) {
-            log_life(worker, kinds[event->kind].name, event);
+            log_life(kinds[event->kind].name, event);
         } else {
-            log_detail(worker, kinds[event->kind].level, kinds[event->kind].name, event);
+            log_detail(kinds[event->kind].level, kinds[event->kind].name, event);
         }
     }
 }

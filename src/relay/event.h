@@ -7,6 +7,5 @@
 struct turn_event;
 
 /* Log `event`: the life of an allocation at info, refusals at notice (with the source address, so
- * that a watchdog can act), the rest at debug.  The first challenge of a client is no refusal.
- * Session numbers are unique in one worker: `worker` makes them so in the server. */
-void event_log(unsigned worker, const struct turn_event *event);
+ * that a watchdog can act), the rest at debug.  The first challenge of a client is no refusal. */
+void event_log(const struct turn_event *event);

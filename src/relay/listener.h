@@ -47,6 +47,13 @@ MUST_USE int listener_plan_read(const struct conf *conf, struct listener_plan *o
 MUST_USE int listener_plan_make(const struct conf *conf, struct listener_plan *out, char *why,
                                 size_t cap);
 
+/* The plan that `conf` asks for while `front` has its sockets: only what is new is tried.  What is
+ * served at an address stays as it was; a change of that is told.  Otherwise as
+ * listener_plan_make(). */
+struct front;
+MUST_USE int listener_plan_change(const struct conf *conf, const struct front *front,
+                                  struct listener_plan *out, char *why, size_t cap);
+
 /* "192.0.2.1:3478/udp"; returns `out`. */
 #define LISTENER_TEXT (NET_ADDR_TEXT + 4)
 const char *listener_text(const struct listener_spec *spec, char out[LISTENER_TEXT]);

@@ -10,6 +10,8 @@
 #include "conf/conf.h"
 #include "io/stream.h"
 #include "io/udp.h"
+#include "log/log.h"
+#include "relay/front.h"
 #include "relay/listener.h"
 
 static const char *advice(int err, bool stream)
@@ -83,9 +85,30 @@ static bool is_absent_wildcard(const struct listener_spec *spec, int err)
     return (err == -EAFNOSUPPORT || err == -EADDRNOTAVAIL) && udp_is_wildcard(&spec->addr);
 }
 
+/* What is being listened on there; a closed UDP item still has its sockets. */
+static const struct listener_spec *find(const struct front *front, const struct listener_spec *spec)
+{
+    const struct front_item *item = front_find(front, &spec->addr, spec->stream);
+
+    return item != NULL && !(item->closed && spec->stream) ? &item->spec : NULL;
+}
+
+/* Clients came for what was served there when they came: that is changed by a restart only. */
+static void keep_old(const struct listener_spec *old, struct listener_spec *item)
+{
+    if (old->plain != item->plain || old->secure != item->secure || old->proxy != item->proxy ||
+        strcmp(old->tls_name, item->tls_name) != 0) {
+        log_event(LOG_WARNING, "listener.unchanged", LOG_ADDR("listener", &old->addr),
+                  LOG_TEXT("advice", "restart the server to change what is served at an address"),
+                  LOG_END);
+    }
+    *item = *old;
+}
+
 /* Bind without SO_REUSEPORT for a moment: with it, a second server on the same address would take
  * half of the clients and nobody would be told. */
-int listener_plan_make(const struct conf *conf, struct listener_plan *out, char *why, size_t cap)
+int listener_plan_change(const struct conf *conf, const struct front *front,
+                         struct listener_plan *out, char *why, size_t cap)
 {
     const int read = listener_plan_read(conf, out, why, cap);
     size_t kept = 0;
@@ -94,9 +117,15 @@ int listener_plan_make(const struct conf *conf, struct listener_plan *out, char 
         return read;
     }
     for (size_t i = 0; i < out->count; i++) {
-        const struct listener_spec *spec = &out->item[i];
-        const int err = spec->stream ? try_tcp(&spec->addr) : try_udp(&spec->addr);
+        struct listener_spec *spec = &out->item[i];
+        const struct listener_spec *old = front != NULL ? find(front, spec) : NULL;
+        int err = 0;
 
+        if (old != NULL) {
+            keep_old(old, spec);
+        } else {
+            err = spec->stream ? try_tcp(&spec->addr) : try_udp(&spec->addr);
+        }
         if (err == 0) {
             out->item[kept++] = *spec;
         } else if (!is_absent_wildcard(spec, err)) {
@@ -109,6 +138,11 @@ int listener_plan_make(const struct conf *conf, struct listener_plan *out, char 
         return -EADDRNOTAVAIL;
     }
     return 0;
+}
+
+int listener_plan_make(const struct conf *conf, struct listener_plan *out, char *why, size_t cap)
+{
+    return listener_plan_change(conf, NULL, out, why, cap);
 }
 
 int listener_open(const struct listener_plan *plan, size_t i, struct udp_port *out, char *why,

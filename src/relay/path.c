@@ -6,7 +6,9 @@
  * allocation, no log. */
 #include <errno.h>
 
+#include "base/bytes.h"
 #include "io/udp_batch.h"
+#include "io/udp_buffer.h"
 #include "io/udp_error.h"
 #include "io/udp_rx.h"
 #include "io/udp_tx.h"
@@ -17,11 +19,13 @@
 #include "relay/stash.h"
 #include "relay/worker_int.h"
 #include "wire/demux.h"
+#include "wire/stun_msg.h"
 
 enum {
     LISTENER_BUDGET = UDP_BATCH, /* packets a visit */
     RELAY_BUDGET = 16,
     ERROR_BUDGET = 16,
+    SEND_INDICATION = 0x0016,
     ROOM_MIN = 16, /* with less room in the batch, send first: small batches cost more */
 };
 
@@ -47,6 +51,18 @@ struct pkt *path_place(struct worker *w)
     return udp_batch_take(w->batch);
 }
 
+/* Give a view a buffer of its own: to be answered in its place, or to leave otherwise than by
+ * udp_tx.  When there are too many, send first what is in such buffers. */
+static bool own(struct worker *w, struct pkt *pkt)
+{
+    if (udp_batch_own(w->batch, pkt) == 0) {
+        return true;
+    }
+    streams_flush(w->streams);
+    udp_tx_send(w->batch);
+    return udp_batch_own(w->batch, pkt) == 0;
+}
+
 /* --- out ---------------------------------------------------------------------------------------
  */
 
@@ -60,6 +76,9 @@ void path_to_peer(struct worker *w, struct pkt *pkt)
 
 static void to_other_client(struct worker *w, struct pkt *pkt, enum stream_kind kind)
 {
+    if (!own(w, pkt)) {
+        return;
+    }
     switch (pkt->transport) {
     case NET_TCP:
     case NET_TLS:
@@ -99,10 +118,15 @@ static inline void from_client(struct worker *w, struct pkt *pkt)
         path_to_peer(w, pkt);
         break;
     case TURN_TO_CLIENT:
-        path_to_client(w, pkt, STREAM_CONTROL);
+        if (!w->newcomer.pending || !place_newcomer(w, pkt)) {
+            path_to_client(w, pkt, STREAM_CONTROL);
+        }
         break;
     case TURN_WAIT:
         stats_add(&w->count.wait_dropped, stash_put(w->stash, pkt, w->now_ms));
+        break;
+    case TURN_ELSEWHERE:
+        stray_send(w, turn_server_elsewhere(w->core), pkt);
         break;
     case TURN_DROP: /* the core has counted why */
     case TURN_LATER:
@@ -114,6 +138,18 @@ static inline void from_client(struct worker *w, struct pkt *pkt)
 void path_from_client(struct worker *w, struct pkt *pkt)
 {
     from_client(w, pkt);
+}
+
+/* At a listener where something is out of the ordinary: some of its clients have left for another
+ * worker lately, or it takes no new ones. */
+static bool passes(struct worker *w, const struct worker_listener *listener, struct pkt *pkt)
+{
+    const struct five_tuple tuple = {pkt->remote, pkt->local, pkt->transport};
+
+    if (w->forwards != NULL && stray_forward(w, &tuple, pkt)) {
+        return false;
+    }
+    return !listener->closed || turn_server_has_allocation(w->core, &tuple);
 }
 
 /* A listener at which others than plain clients come in: through a balancer, or under DTLS. */
@@ -131,7 +167,16 @@ static void from_mixed(struct worker *w, const struct worker_listener *listener,
     if (spec->secure && !spec->proxy && pkt->len > 0 &&
         demux_first_byte(pkt->data[0]) == DEMUX_DTLS) {
         client_dtls_keep(w, pkt);
-    } else if (spec->plain) {
+    } else if (spec->plain && passes(w, listener, pkt)) {
+        from_client(w, pkt);
+    }
+}
+
+void path_from_listener(struct worker *w, const struct worker_listener *listener, struct pkt *pkt)
+{
+    if (listener->port.role == WORKER_MIXED_LISTENER) {
+        from_mixed(w, listener, pkt);
+    } else if (passes(w, listener, pkt)) {
         from_client(w, pkt);
     }
 }
@@ -146,14 +191,64 @@ static inline void from_peer(struct worker *w, struct turn_relay *relay, struct 
     }
 }
 
+/* A STUN message may be answered in its place, except Send indications, which come in bursts. */
+static bool is_answered(const struct pkt *pkt)
+{
+    return demux_first_byte(pkt->data[0]) == DEMUX_STUN &&
+           (pkt->len < STUN_HEADER || be16(pkt->data) != SEND_INDICATION);
+}
+
+/* The listener of `port` if its packets have to be looked at one by one; NULL: it is as always. */
+static const struct worker_listener *odd_listener(const struct worker *w, struct udp_port *port)
+{
+    const struct worker_listener *listener = CONTAINER_OF(port, struct worker_listener, port);
+
+    return port->role == WORKER_LISTENER && (listener->closed || w->forwards != NULL) ? listener
+                                                                                      : NULL;
+}
+
+/* The kernel may have chosen a client's own socket for another one before it was connected, and
+ * brings that one's packet only now. */
+static bool is_strangers(struct udp_port *port, const struct pkt *pkt)
+{
+    return port->role == WORKER_CLIENT &&
+           !net_addr_equal(&pkt->remote, &CONTAINER_OF(port, struct client_socket, port)->client);
+}
+
+static void from_stranger(struct worker *w, struct udp_port *port, struct pkt *pkt)
+{
+    const struct client_socket *sock = CONTAINER_OF(port, struct client_socket, port);
+    struct worker_listener *slot = worker_slot(w, sock->item, sock->socket);
+
+    if (slot != NULL && own(w, pkt)) {
+        pkt->port = &slot->port;
+        path_from_listener(w, slot, pkt);
+    }
+}
+
 static void serve_listener(struct worker *w, struct udp_port *port)
 {
     struct pkt *pkt = NULL;
+    bool strangers = false;
 
     make_room(w, ROOM_MIN);
     const uint32_t n = udp_rx(w->batch, port, LISTENER_BUDGET, &pkt);
+    const struct worker_listener *odd = odd_listener(w, port);
     for (uint32_t i = 0; i < n; i++) {
-        from_client(w, &pkt[i]);
+        if (is_strangers(port, &pkt[i])) {
+            from_stranger(w, port, &pkt[i]);
+            strangers = true;
+            continue;
+        }
+        if (odd != NULL && !passes(w, odd, &pkt[i])) {
+            continue;
+        }
+        if (!pkt[i].view || !is_answered(&pkt[i]) || own(w, &pkt[i])) {
+            from_client(w, &pkt[i]);
+        }
+    }
+    if (strangers) {
+        client_dtls_serve(w);
     }
 }
 
@@ -162,6 +257,7 @@ static void serve_mixed(struct worker *w, struct udp_port *port)
     const struct worker_listener *listener = CONTAINER_OF(port, struct worker_listener, port);
     struct pkt *pkt = NULL;
 
+    port->gro_never = true; /* records and headers of balancers want each packet by itself */
     make_room(w, ROOM_MIN);
     const uint32_t n = udp_rx(w->batch, port, CLIENT_DTLS_DATAGRAMS, &pkt);
     w->batch_in_use = true;
@@ -172,17 +268,31 @@ static void serve_mixed(struct worker *w, struct udp_port *port)
     client_dtls_serve(w);
 }
 
+/* The kernel has dropped packets of a peer for want of room. */
+static void relay_overflow(struct worker *w, struct udp_port *port, uint32_t before)
+{
+    stats_add(&w->count.relay_overflow, port->overflow - before);
+    (void)udp_buffer_grow(port, w->env->buffer_bytes);
+}
+
 static void serve_relay(struct worker *w, struct relay_sock *sock)
 {
     struct pkt *pkt = NULL;
 
     make_room(w, ROOM_MIN);
+    const uint32_t dropped = sock->port.overflow;
     const uint32_t n = udp_rx(w->batch, &sock->port, RELAY_BUDGET, &pkt);
+    if (sock->port.overflow != dropped) {
+        relay_overflow(w, &sock->port, dropped);
+    }
     w->batch_in_use = true;
     for (uint32_t i = 0; i < n; i++) {
         from_peer(w, sock->relay, &pkt[i]);
     }
     w->batch_in_use = false;
+    if (n > 0 && pkt[n - 1].transport != NET_UDP && pkt[n - 1].transport != NET_PROXIED) {
+        sock->port.gro_never = true; /* streams and records want each packet by itself */
+    }
 }
 
 /* --- errors ------------------------------------------------------------------------------------
@@ -268,7 +378,7 @@ void path_ready(void *arg, struct loop_watch *watch, unsigned events)
 
 static void serve(struct worker *w, struct udp_port *port)
 {
-    if (port->role == WORKER_LISTENER) {
+    if (port->role == WORKER_LISTENER || port->role == WORKER_CLIENT) {
         serve_listener(w, port);
     } else if (port->role == WORKER_MIXED_LISTENER) {
         serve_mixed(w, port);

@@ -213,8 +213,7 @@ bool proxied_out(struct proxied_client *client, struct pkt *pkt)
 void proxied_keep(struct proxied *proxied, const struct net_addr *client,
                   const struct net_addr *server, bool keep)
 {
-    const struct proxied_key key = {*client, *server};
-    struct proxied_client *c = table_find(&proxied->table, &key);
+    struct proxied_client *c = proxied_find(proxied, client, server);
 
     if (c == NULL || c->kept == keep) {
         return;
@@ -225,6 +224,69 @@ void proxied_keep(struct proxied *proxied, const struct net_addr *client,
         client_used(proxied, c); /* it was in use until now */
     }
 }
+
+/* --- travel --------------------------------------------------------------------------------------
+ */
+
+struct proxied_client *proxied_find(const struct proxied *proxied, const struct net_addr *client,
+                                    const struct net_addr *server)
+{
+    const struct proxied_key key = {*client, *server};
+
+    return table_find(&proxied->table, &key);
+}
+
+void proxied_route_of(const struct proxied_client *client, struct proxied_route *out)
+{
+    *out = (struct proxied_route){
+        .remote = client->way.remote,
+        .local = client->way.local,
+        .client = client->key.client,
+        .server = client->key.server,
+        .used_ms = client->used_ms,
+    };
+}
+
+void *proxied_port(const struct proxied_client *client)
+{
+    return client->way.port;
+}
+
+struct proxied_client *proxied_attach(struct proxied *proxied, const struct net_addr *client,
+                                      const struct net_addr *server,
+                                      const struct proxied_route *route, void *port,
+                                      uint64_t now_ms)
+{
+    const struct proxied_key key = {*client, *server};
+    struct proxied_client *c = table_find(&proxied->table, &key);
+
+    if (!net_addr_equal(&route->client, client) || !net_addr_equal(&route->server, server)) {
+        return NULL;
+    }
+    if (c != NULL && c->used_ms > route->used_ms) {
+        return c;
+    }
+    if (client_of(proxied, &key, &c) < 0) {
+        return NULL;
+    }
+    proxied->now_ms = now_ms;
+    client_used(proxied, c);
+    c->way = (struct way){route->remote, route->local, port};
+    return c;
+}
+
+void proxied_forget(struct proxied *proxied, const struct net_addr *client,
+                    const struct net_addr *server)
+{
+    struct proxied_client *c = proxied_find(proxied, client, server);
+
+    if (c != NULL) {
+        client_end(proxied, c);
+    }
+}
+
+/* --- questions -----------------------------------------------------------------------------------
+ */
 
 uint32_t proxied_count(const struct proxied *proxied)
 {

@@ -383,7 +383,12 @@ static int open_tcp(const struct net_addr *addr, struct udp_port *out)
 static int open_one(const struct net_addr *addr, uint8_t protocol, bool ask_tos,
                     struct udp_port *out)
 {
-    const struct udp_options options = {.local = *addr, .ask_tos = ask_tos, .ask_errors = true};
+    const struct udp_options options = {
+        .local = *addr,
+        .ask_tos = ask_tos,
+        .ask_errors = true,
+        .ask_drops = true,
+    };
 
     return protocol == NET_TCP ? open_tcp(addr, out) : udp_open(&options, out);
 }

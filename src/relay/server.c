@@ -12,8 +12,11 @@
 #include "crypto/random.h"
 #include "io/conn_limit.h"
 #include "io/tls.h"
+#include "io/udp_gso.h"
+#include "log/log.h"
 #include "relay/address_watch.h"
-#include "relay/cpus.h"
+#include "relay/directory.h"
+#include "relay/dispatcher.h"
 #include "relay/external.h"
 #include "relay/plan.h"
 #include "relay/relay_ports.h"
@@ -30,42 +33,6 @@ enum {
 
 /* --- opening -------------------------------------------------------------------------------------
  */
-
-static uint32_t count_workers(const struct conf *conf)
-{
-    if (conf->is_set[CONF_OPT_relay_threads]) {
-        return conf->relay_threads > 0 ? conf->relay_threads : 1;
-    }
-    return conf->cpus > 0 ? conf->cpus : cpus_usable();
-}
-
-static int open_listener(struct relay_server *s, size_t item, struct opened_listener *out,
-                         char *why, size_t cap)
-{
-    out->fd = -1;
-    out->port.fd = -1;
-    return s->plan.item[item].stream ? listener_open_stream(&s->plan, item, &out->fd, why, cap)
-                                     : listener_open(&s->plan, item, &out->port, why, cap);
-}
-
-/* All sockets of all workers are bound before any worker reads: as long as the group of sockets on
- * one address stays as it is, the kernel hands a client to the same worker every time. */
-static int open_listeners(struct relay_server *s, char *why, size_t cap)
-{
-    int err = listener_plan_make(s->conf, &s->plan, why, cap);
-    if (err < 0) {
-        return err;
-    }
-    s->listeners = mem_new(s->worker_count * s->plan.count, sizeof(*s->listeners));
-    if (s->listeners == NULL) {
-        return -ENOMEM;
-    }
-    for (size_t i = 0; err == 0 && i < s->worker_count * s->plan.count; i++) {
-        err = open_listener(s, i % s->plan.count, &s->listeners[i], why, cap);
-        s->listener_count += err == 0 ? 1 : 0;
-    }
-    return err;
-}
 
 static int make_nonce_key(struct relay_server *s)
 {
@@ -126,16 +93,17 @@ static int open_parts(struct relay_server *s, char *why, size_t cap)
     err = external_map_new(s->conf, &s->own, &s->external, why, cap);
     err = err == 0 ? relay_ports_new(s->conf, &s->own, &s->ports, why, cap) : err;
     err = err == 0 ? open_certificates(s, why, cap) : err;
-    err = err == 0 ? open_listeners(s, why, cap) : err;
+    err = err == 0 ? server_open_front(s, why, cap) : err;
     err = err == 0 ? make_nonce_key(s) : err;
     if (err < 0) {
         return err;
     }
-    relay_ports_spare(s->ports, s->listener_count + (size_t)s->worker_count * WORKER_FDS +
+    const uint32_t workers_max = front_workers_max(s->front);
+    relay_ports_spare(s->ports, front_sockets(s->front) + (size_t)workers_max * WORKER_FDS +
                                     s->max_connections);
     s->quota = quota_new(s->conf->user_quota, server_quota_limit(s, s->conf), s->max_allocations);
-    s->workers = mem_new(s->worker_count, sizeof(struct worker *));
-    s->watchdogs = mem_new(s->worker_count, sizeof(*s->watchdogs));
+    s->workers = mem_new(workers_max, sizeof(struct worker *));
+    s->watchdogs = mem_new(workers_max, sizeof(*s->watchdogs));
     s->conns = make_conn_limit(s);
     if (s->quota == NULL || s->workers == NULL || s->watchdogs == NULL || s->conns == NULL) {
         return -ENOMEM;
@@ -156,7 +124,6 @@ int relay_server_open(struct conf *conf, struct file_keeper *keeper, struct rela
     s->conf = conf_ref(conf);
     s->keeper = keeper;
     s->watch_fd = -1;
-    s->worker_count = count_workers(conf);
     s->max_allocations = conf->max_allocations > 0 ? conf->max_allocations : DEFAULT_ALLOCATIONS;
     s->connection_room = connection_room();
     s->max_connections =
@@ -174,50 +141,48 @@ int relay_server_open(struct conf *conf, struct file_keeper *keeper, struct rela
 /* --- running -------------------------------------------------------------------------------------
  */
 
-static int make_worker(struct relay_server *s, unsigned index)
-{
-    int err = worker_new(&s->env, s->settings, index, &s->workers[index]);
-
-    for (size_t i = 0; err == 0 && i < s->plan.count; i++) {
-        struct opened_listener *opened = &s->listeners[index * s->plan.count + i];
-        const struct listener_spec *spec = &s->plan.item[i];
-        err = spec->stream ? worker_listen_stream(s->workers[index], opened->fd, spec)
-                           : worker_listen(s->workers[index], &opened->port, spec);
-        if (err == 0) { /* the worker's now */
-            opened->fd = -1;
-            opened->port.fd = -1;
-        }
-    }
-    return err;
-}
-
 static int start_workers(struct relay_server *s)
 {
+    const uint32_t wanted = server_workers_wanted(s->conf);
     int err = 0;
 
-    for (uint32_t i = 0; err == 0 && i < s->worker_count; i++) {
-        err = make_worker(s, i);
+    while (err == 0 && s->worker_count < wanted) {
+        err = server_add_worker(s);
     }
-    for (uint32_t i = 0; err == 0 && i < s->worker_count; i++) {
-        err = worker_start(s->workers[i]);
-    }
-    return err;
+    err = err == 0 ? server_spread_sockets(s) : err;
+    err = err == 0 ? server_start_workers(s) : err;
+    return err == 0 && s->dispatcher != NULL ? dispatcher_start(s->dispatcher) : err;
 }
 
 static uint32_t granted_buffer(const struct relay_server *s)
 {
-    for (size_t i = 0; i < s->plan.count; i++) {
-        if (!s->plan.item[i].stream) {
-            return udp_buffer_bytes(&s->listeners[i].port);
+    for (uint32_t i = 0; i < s->front->item_count; i++) {
+        const struct front_item *item = s->front->item[i];
+
+        if (!item->spec.stream) {
+            const struct udp_port port = {.fd = item->fd[0]};
+            return udp_buffer_bytes(&port);
         }
     }
     return s->plan.buffer_bytes; /* no UDP */
 }
 
+/* Bursts leave as one buffer where the kernel cuts them right. */
+static bool may_segment(const struct conf *conf)
+{
+    const int err = conf->udp_gso ? udp_gso_test() : -EOPNOTSUPP;
+
+    if (conf->udp_gso && err < 0) {
+        log_event(LOG_NOTICE, "bursts.single", LOG_ERRNO("why", err),
+                  LOG_TEXT("effect", "each packet of a burst is sent by itself"), LOG_END);
+    }
+    return err == 0;
+}
+
 int relay_server_run(struct relay_server *s, char *why, size_t cap)
 {
     const struct plan plan = {
-        .workers = s->worker_count,
+        .workers = server_workers_wanted(s->conf),
         .max_allocations = s->max_allocations,
         .port_min = (uint16_t)s->conf->min_port,
         .port_max = (uint16_t)s->conf->max_port,
@@ -242,15 +207,20 @@ int relay_server_run(struct relay_server *s, char *why, size_t cap)
         .capacity = s->capacity,
         .auth = s->auth,
         .conns = s->conns,
+        .front = s->front,
+        .directory = s->directory,
         .workers = s->workers,
-        .worker_count = s->worker_count,
         .max_allocations = s->max_allocations,
         .max_connections = CONNECTIONS_SHARE * s->connection_room,
+        .gso = may_segment(s->conf),
+        .buffer_bytes = s->plan.buffer_bytes,
+        .pinned = s->conf->worker_affinity == CONF_AFFINITY_CPU,
     };
     server_apply_limits(s, s->conf, s->settings);
     err = start_workers(s);
     if (err < 0) {
-        (void)snprintf(why, cap, "cannot start %u workers: %s", s->worker_count, strerror(-err));
+        (void)snprintf(why, cap, "cannot start %u workers: %s", server_workers_wanted(s->conf),
+                       strerror(-err));
     }
     return err;
 }
@@ -260,6 +230,7 @@ void relay_server_stop(struct relay_server *s)
     if (s == NULL) {
         return;
     }
+    dispatcher_stop(s->dispatcher);
     for (uint32_t i = 0; s->workers != NULL && i < s->worker_count; i++) {
         worker_stop(s->workers[i]);
     }
@@ -268,13 +239,9 @@ void relay_server_stop(struct relay_server *s)
     }
     auth_service_free(s->auth);
     settings_free(s->settings);
-    for (size_t i = 0; i < s->listener_count; i++) {
-        udp_close(&s->listeners[i].port);
-        if (s->listeners[i].fd >= 0) {
-            (void)close(s->listeners[i].fd);
-        }
-    }
-    free(s->listeners);
+    dispatcher_free(s->dispatcher);
+    front_free(s->front);
+    directory_free(s->directory);
     free(s->workers);
     free(s->watchdogs);
     tls_set_unref(s->tls);

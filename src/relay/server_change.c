@@ -39,7 +39,7 @@ int server_make_settings(struct relay_server *s, const struct conf *conf, bool d
         .nonce_key = s->nonce_key,
         .relay_family = {relay_ports_serve(s->ports, NET_V4), relay_ports_serve(s->ports, NET_V6)},
         .draining = draining,
-        .workers = s->worker_count,
+        .workers = server_workers_wanted(conf),
         .memory_bytes = plan_memory_bytes(),
         .tls = s->tls,
     };
@@ -121,6 +121,7 @@ static int reload_all(struct relay_server *s, struct conf *conf, char *why, size
     if (err < 0) {
         return err;
     }
+    (void)snprintf(why, cap, "out of memory"); /* it has cleared that */
     err = server_make_settings(s, conf, s->draining, &settings, why, cap);
     if (err < 0) {
         char ignored[256];
@@ -176,10 +177,17 @@ static int with_certificates(struct relay_server *s, struct conf *conf,
 
 int relay_server_reload(struct relay_server *s, struct conf *conf, char *why, size_t cap)
 {
-    const int err = with_certificates(s, conf, reload_all, why, cap);
+    struct front_change change;
+    int err = server_front_prepare(s, conf, &change, why, cap);
     if (err < 0) {
         return err;
     }
+    err = with_certificates(s, conf, reload_all, why, cap);
+    if (err < 0) {
+        server_front_forget(s, &change);
+        return err;
+    }
+    server_front_apply(s, conf, &change);
     struct conf *old = s->conf;
     s->conf = conf_ref(conf);
     conf_unref(old);

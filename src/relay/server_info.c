@@ -4,6 +4,7 @@
 
 #include "io/clock.h"
 #include "log/log.h"
+#include "relay/dispatcher.h"
 #include "relay/external.h"
 #include "relay/relay_ports.h"
 #include "relay/server_int.h"
@@ -19,6 +20,15 @@ void relay_server_stats(const struct relay_server *s, struct relay_stats *out)
         if (s->workers[i] != NULL) {
             worker_add_stats(s->workers[i], out);
         }
+    }
+    if (s->dispatcher != NULL) {
+        struct dispatcher_numbers numbers;
+
+        dispatcher_read(s->dispatcher, &numbers);
+        out->dispatched = numbers.packets;
+        out->dispatch_dropped = numbers.dropped;
+        out->rx_packets += numbers.packets + numbers.dropped;
+        out->rx_overflow += numbers.overflow;
     }
 }
 
@@ -63,19 +73,43 @@ void server_tell_numbers(struct relay_server *s, uint64_t now_ms)
     }
     s->numbers_ms = now_ms;
     relay_server_stats(s, &stats);
-    if (memcmp(&stats.streams, &s->told, sizeof(stats.streams)) == 0) {
+    if (memcmp(&stats.streams, &s->told, sizeof(stats.streams)) == 0 &&
+        stats.rx_overflow + stats.tx_full == s->told_lost) {
         return;
     }
     s->told = stats.streams;
+    s->told_lost = stats.rx_overflow + stats.tx_full;
     relay_server_log_numbers(s);
+}
+
+static NOINLINE void log_workers(const struct relay_server *s)
+{
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        struct relay_stats own = {0};
+
+        if (s->workers[i] == NULL) {
+            continue;
+        }
+        worker_add_stats(s->workers[i], &own);
+        log_event(LOG_INFO, "worker.numbers", LOG_U64("worker", i),
+                  LOG_U64("received", own.rx_packets), LOG_U64("sent", own.tx_packets),
+                  LOG_U64("allocations", own.allocations), LOG_U64("moved_in", own.moved_in),
+                  LOG_END);
+    }
 }
 
 void relay_server_log_numbers(const struct relay_server *s)
 {
     struct relay_stats stats;
 
+    log_workers(s);
     relay_server_stats(s, &stats);
     const struct relay_stream_stats *n = &stats.streams;
+    log_event(LOG_INFO, "packets.count", LOG_U64("received", stats.rx_packets),
+              LOG_U64("sent", stats.tx_packets), LOG_U64("rx_overflow", stats.rx_overflow),
+              LOG_U64("relay_overflow", stats.relay_overflow), LOG_U64("tx_full", stats.tx_full),
+              LOG_U64("tx_errors", stats.tx_errors),
+              LOG_U64("dispatch_dropped", stats.dispatch_dropped), LOG_END);
     log_event(LOG_INFO, "connections.state", LOG_U64("established", n->established),
               LOG_U64("tls", n->tls_established), LOG_U64("dtls", stats.dtls_established),
               LOG_U64("blocked", n->blocked), LOG_U64("queued_bytes", n->queued_bytes),

@@ -2,6 +2,7 @@
 /* What the files of the relay server share: the server as its control thread sees it.
  *
  *   server.c         from sockets to threads, and the end
+ *   server_front.c   listening sockets: opened, spread over the workers, changed
  *   server_change.c  other settings while it runs: reload, drain, what changes around us
  *   server_info.c    numbers and addresses */
 #pragma once
@@ -15,6 +16,7 @@
 #include "io/udp.h"
 #include "relay/capacity.h"
 #include "relay/control.h"
+#include "relay/front.h"
 #include "relay/interfaces.h"
 #include "relay/listener.h"
 #include "relay/settings.h"
@@ -26,20 +28,15 @@ struct follow {
     bool told;  /* that following it fails: once is enough */
 };
 
-/* A socket on its way to its worker. */
-struct opened_listener {
-    struct udp_port port; /* UDP */
-    int fd;               /* TCP */
-};
-
 struct relay_server {
     struct conf *start; /* what the server was started with: RESTART options hold from here */
     struct conf *conf;  /* what is in force */
     struct interfaces own;
     struct external_map *external;
     struct listener_plan plan;
-    struct opened_listener *listeners; /* worker_count * plan.count, until the workers have them */
-    size_t listener_count;
+    struct front *front;
+    struct dispatcher *dispatcher; /* NULL: workers read every socket */
+    struct directory *directory;   /* NULL: clients cannot move */
     struct relay_ports *ports;
     struct quota *quota;
     pthread_mutex_t quota_lock;
@@ -55,7 +52,8 @@ struct relay_server {
     struct watchdog *watchdogs;
     uint64_t numbers_ms;            /* when connections were last counted in the log */
     struct relay_stream_stats told; /* and what was told then */
-    uint32_t worker_count;
+    uint64_t told_lost;             /* packets that receive and send buffers had no room for */
+    uint32_t worker_count;          /* that there are; the front tells how many have sockets */
     uint32_t max_allocations;
     uint32_t connection_room; /* of clients: as many as there can ever be descriptors for */
     uint32_t max_connections; /* and as many as were planned for at start */
@@ -75,6 +73,35 @@ MUST_USE int server_make_settings(struct relay_server *server, const struct conf
                                   bool draining, struct settings **out, char *why, size_t cap);
 
 uint32_t server_quota_limit(const struct relay_server *server, const struct conf *conf);
+
+/* Workers that `conf` asks for. */
+uint32_t server_workers_wanted(const struct conf *conf);
+
+/* Make the front and open all sockets.  0; negative errno with `why`. */
+MUST_USE int server_open_front(struct relay_server *server, char *why, size_t cap);
+
+/* One more worker, not started.  0; negative errno. */
+MUST_USE int server_add_worker(struct relay_server *server);
+
+/* Start those that do not run yet, and let the others know of them.  0; negative errno. */
+MUST_USE int server_start_workers(struct relay_server *server);
+
+/* Have those that there are read their sockets, and the dispatcher the rest: at start.  0; negative
+ * errno. */
+MUST_USE int server_spread_sockets(struct relay_server *server);
+
+/* What a reload changes in front: sockets that are new are opened first, which may fail with `why`;
+ * then nothing has changed.  Then either all of it is put into force, or it is taken back. */
+struct front_change {
+    uint32_t added;               /* items */
+    struct listener_plan *before; /* the plan that was in force */
+};
+
+MUST_USE int server_front_prepare(struct relay_server *server, const struct conf *conf,
+                                  struct front_change *out, char *why, size_t cap);
+void server_front_apply(struct relay_server *server, const struct conf *conf,
+                        struct front_change *change);
+void server_front_forget(struct relay_server *server, struct front_change *change);
 
 /* Limits that are not the cores'. */
 void server_apply_limits(struct relay_server *server, const struct conf *conf,

@@ -239,6 +239,7 @@ static void put_flags(const struct settings_input *in, struct turn_config *confi
     config->additional_family = conf->additional_address_family;
     config->copy_dscp = conf->copy_dscp;
     config->copy_ecn = conf->copy_ecn;
+    config->mobility = conf->mobility;
     config->draining = in->draining;
     config->algorithms = algorithms(in);
     config->default_family = default_family(conf);

@@ -16,8 +16,10 @@
 #include "io/clock.h"
 #include "io/mailbox.h"
 #include "io/udp_batch.h"
+#include "log/log.h"
+#include "relay/affinity.h"
 #include "relay/control.h"
-#include "relay/listener.h"
+#include "relay/packet_block.h"
 #include "relay/proxied.h"
 #include "relay/settings.h"
 #include "relay/stash.h"
@@ -30,9 +32,23 @@ enum {
     DTLS_BUDGET = 256,
     TICK_BUDGET = 256,   /* allocations that expire in one turn */
     RECHECK_BUDGET = 64, /* allocations that are judged anew in one turn */
+    LETTER_BUDGET = 32,  /* letters of one turn: a dispatcher may never cease to write */
+    RATE_MS = 250,       /* how often packets per second are counted */
 };
 
-enum worker_mail { MAIL_STOP = 1, MAIL_CONFIGURE, MAIL_STREAM };
+enum worker_mail {
+    MAIL_STOP = 1,
+    MAIL_CONFIGURE,
+    MAIL_STREAM,    /* struct stream_parcel */
+    MAIL_SESSIONS,  /* struct session_parcel, a chain */
+    MAIL_STRAY,     /* struct stray */
+    MAIL_FORWARDS,  /* struct forward_list */
+    MAIL_PACKETS,   /* struct packet_block */
+    MAIL_HAND_OVER, /* struct worker_handover: let go */
+    MAIL_TAKE_OVER, /* and take in */
+    MAIL_REBUCKET,  /* sem_t */
+    MAIL_CLOSE,     /* struct worker_closing */
+};
 
 /* --- making --------------------------------------------------------------------------------------
  */
@@ -58,7 +74,8 @@ static int make_core(struct worker *w)
         .effects = effects_of(w),
         .max_allocations = w->env->max_allocations,
         .instance = w->index,
-        .instances = w->env->worker_count,
+        .instances = front_workers_max(w->env->front),
+        .session_base = (uint64_t)w->index << 48,
         .now_ms = w->now_ms,
         .wall_s = w->wall_s,
     };
@@ -113,15 +130,16 @@ static int make_carriers(struct worker *w)
 static int make_parts(struct worker *w)
 {
     w->batch = udp_batch_new(path_too_big, w);
-    w->listeners = mem_new(LISTENER_MAX, sizeof(*w->listeners));
     w->mailbox = mailbox_new(MAILBOX_MESSAGES);
     w->stash = stash_new();
     w->random = crypto_random_new();
     w->socks = slab_new(sizeof(struct relay_sock), 2 * w->env->max_allocations);
-    if (w->batch == NULL || w->listeners == NULL || w->mailbox == NULL || w->stash == NULL ||
-        w->random == NULL || w->socks == NULL) {
+    w->client_socks = slab_new(sizeof(struct client_socket), w->env->max_allocations);
+    if (w->batch == NULL || w->mailbox == NULL || w->stash == NULL || w->random == NULL ||
+        w->socks == NULL || w->client_socks == NULL) {
         return -ENOMEM;
     }
+    udp_batch_set_gso(w->batch, w->env->gso);
     w->loop = loop_new(w);
     if (w->loop == NULL) {
         return -errno;
@@ -150,6 +168,7 @@ int worker_new(const struct worker_env *env, const struct settings *settings, un
     list_init(&w->round_end);
     list_init(&w->closing);
     list_init(&w->waiting);
+    list_init(&w->departures);
     const int err = make_parts(w);
     if (err < 0) {
         worker_free(w);
@@ -159,55 +178,40 @@ int worker_new(const struct worker_env *env, const struct settings *settings, un
     return 0;
 }
 
-int worker_listen(struct worker *w, const struct udp_port *port, const struct listener_spec *spec)
+int worker_listen(struct worker *w, const struct front_item *item, uint32_t socket)
 {
-    assert(!w->running && w->listener_count < LISTENER_MAX);
-    struct worker_listener *listener = &w->listeners[w->listener_count];
-    struct udp_port *mine = &listener->port;
-
-    *mine = *port;
-    list_init(&mine->ready);
-    mine->role =
-        spec->secure || spec->proxy || !spec->plain ? WORKER_MIXED_LISTENER : WORKER_LISTENER;
-    mine->watch.fn = path_ready;
-    listener->spec = spec;
-    listener->stream.fd = -1;
-    client_dtls_listen(w, listener);
-    const int err = loop_add(w->loop, mine->fd, true, &mine->watch);
-    if (err < 0) {
-        return err;
-    }
-    w->listener_count++;
-    return 0;
+    assert(!w->running);
+    return worker_read(w, item, socket);
 }
 
-int worker_listen_stream(struct worker *w, int fd, const struct listener_spec *spec)
-{
-    assert(!w->running && w->listener_count < LISTENER_MAX);
-    struct worker_listener *listener = &w->listeners[w->listener_count];
-
-    listener->spec = spec;
-    listener->port.fd = -1;
-    listener->stream.handler = &client_stream_handler;
-    listener->stream.owner = spec;
-    listener->stream.balanced = spec->proxy;
-    listener->stream.fd = fd;
-    const int err = stream_listen(w->streams, &listener->stream);
-    if (err < 0) {
-        return err;
-    }
-    w->listener_count++;
-    return 0;
-}
-
-/* Connections on their way to a worker that has ended. */
+/* What is on its way to a worker that has ended. */
 static void drop_mail(struct worker *w)
 {
     struct mail mail;
 
     while (w->mailbox != NULL && mailbox_take(w->mailbox, &mail)) {
-        if (mail.kind == MAIL_STREAM) {
+        switch ((enum worker_mail)mail.kind) {
+        case MAIL_STREAM:
             stream_parcel_free(mail.what);
+            break;
+        case MAIL_SESSIONS:
+            travel_drop(w, mail.what);
+            break;
+        case MAIL_STRAY:
+            stray_drop(mail.what);
+            break;
+        case MAIL_FORWARDS:
+            free(mail.what);
+            break;
+        case MAIL_STOP:
+        case MAIL_CONFIGURE:
+        case MAIL_PACKETS:
+        case MAIL_HAND_OVER:
+        case MAIL_TAKE_OVER:
+        case MAIL_REBUCKET:
+        case MAIL_CLOSE:
+        default:
+            break;
         }
     }
 }
@@ -223,12 +227,12 @@ void worker_free(struct worker *w)
     if (w->batch != NULL && w->streams != NULL) {
         path_flush(w);
     }
+    place_forget(w);
+    stray_forget(w);
     turn_server_free(w->core);
+    w->core = NULL;
     effects_reap(w);
-    for (size_t i = 0; i < w->listener_count; i++) {
-        stream_unlisten(&w->listeners[i].stream);
-        udp_close(&w->listeners[i].port);
-    }
+    worker_free_slots(w);
     streams_free(w->streams);
     proxied_free(w->proxied);
     holdoff_free(w->holdoff);
@@ -236,10 +240,10 @@ void worker_free(struct worker *w)
     auth_worker_free(w->auth);
     loop_free(w->loop);
     slab_free(w->socks);
+    slab_free(w->client_socks);
     crypto_random_free(w->random);
     stash_free(w->stash);
     mailbox_free(w->mailbox);
-    free(w->listeners);
     udp_batch_free(w->batch);
     free(w);
 }
@@ -264,43 +268,152 @@ static void configure(struct worker *w, struct worker_configure *message)
     (void)sem_post(message->done); /* the message is not ours any more */
 }
 
+/* Datagrams that a dispatcher has read. */
+static void serve_packets(struct worker *w, struct packet_block *block)
+{
+    for (uint32_t i = 0; i < block->count; i++) {
+        const struct packet_head *head = &block->head[i];
+        struct worker_listener *slot = worker_slot(w, head->item, 0);
+        struct pkt *pkt = slot != NULL ? path_place(w) : NULL;
+
+        if (pkt == NULL) {
+            continue;
+        }
+        memcpy(pkt->data, block->data + head->at, head->len);
+        pkt->len = head->len;
+        pkt->remote = head->remote;
+        pkt->local = head->local;
+        pkt->tos = head->tos;
+        pkt->port = &slot->port;
+        path_from_listener(w, slot, pkt);
+        client_dtls_serve(w);
+    }
+    packet_block_done(block);
+    path_flush(w);
+    effects_reap(w); /* who has given a port up may have it again in this very turn */
+}
+
+static void close_item(struct worker *w, struct worker_closing *message)
+{
+    worker_close_item(w, message->item, message->closed);
+    (void)sem_post(message->done); /* the message is not ours any more */
+}
+
+static void rebucket(struct worker *w, sem_t *done)
+{
+    travel_rebucket(w);
+    (void)sem_post(done);
+}
+
+static void serve_letter(struct worker *w, const struct mail *mail)
+{
+    switch ((enum worker_mail)mail->kind) {
+    case MAIL_CONFIGURE:
+        configure(w, mail->what);
+        break;
+    case MAIL_STREAM:
+        client_stream_adopt(w, mail->what);
+        break;
+    case MAIL_SESSIONS:
+        travel_unpack(w, mail->what);
+        break;
+    case MAIL_STRAY:
+        stray_take(w, mail->what);
+        break;
+    case MAIL_FORWARDS:
+        stray_told(w, mail->what);
+        break;
+    case MAIL_PACKETS:
+        serve_packets(w, mail->what);
+        break;
+    case MAIL_HAND_OVER:
+        travel_hand_over(w, mail->what);
+        break;
+    case MAIL_TAKE_OVER:
+        travel_take_over(w, mail->what);
+        break;
+    case MAIL_REBUCKET:
+        rebucket(w, mail->what);
+        break;
+    case MAIL_CLOSE:
+        close_item(w, mail->what);
+        break;
+    case MAIL_STOP:
+    default:
+        w->stop = true;
+        break;
+    }
+}
+
 static void serve_mail(struct worker *w)
 {
     struct mail mail;
 
     w->mail = false;
     mailbox_quiet(w->mailbox);
-    while (mailbox_take(w->mailbox, &mail)) {
-        if (mail.kind == MAIL_CONFIGURE) {
-            configure(w, mail.what);
-        } else if (mail.kind == MAIL_STREAM) {
-            client_stream_adopt(w, mail.what);
-        } else {
-            w->stop = true;
+    for (int i = 0; i < LETTER_BUDGET; i++) {
+        if (!mailbox_take(w->mailbox, &mail)) {
+            break;
         }
+        serve_letter(w, &mail);
+        w->mail = i == LETTER_BUDGET - 1; /* more may be there: other work comes first */
     }
     (void)auth_worker_collect(w->auth, w->now_ms);
     path_resubmit(w);
     client_stream_resume(w);
 }
 
+/* Tell what is to be done here: new sessions go where it is least. */
+static void tell_load(struct worker *w)
+{
+    const uint64_t ms = w->now_ms - w->rate_ms;
+    if (ms < RATE_MS) {
+        return;
+    }
+    const uint64_t packets = stats_read(&udp_batch_counters(w->batch)->rx_packets);
+    const uint64_t per_s = (packets - w->rate_packets) * 1000 / ms;
+    atomic_store_explicit(&w->env->front->load[w->index].packets_per_s,
+                          per_s < UINT32_MAX ? (uint32_t)per_s : UINT32_MAX, memory_order_relaxed);
+    w->rate_ms = w->now_ms;
+    w->rate_packets = packets;
+    w->rate_told = per_s > 0;
+}
+
 /* When the loop must go on at the latest. */
 static uint64_t next_turn(const struct worker *w)
 {
-    if (!list_empty(&w->ready) || w->rechecking || w->behind || w->streams_more || w->dtls_more) {
+    if (w->mail || !list_empty(&w->departures) || !list_empty(&w->ready) || w->rechecking ||
+        w->behind || w->streams_more || w->dtls_more) {
         return w->now_ms;
     }
     const uint64_t core_ms = turn_server_next_deadline(w->core);
     const uint64_t streams_ms = streams_next_deadline(w->streams);
     const uint64_t dtls_ms = dtls_next_deadline(w->dtls);
-    const uint64_t first_ms = core_ms < streams_ms ? core_ms : streams_ms;
-    return first_ms < dtls_ms ? first_ms : dtls_ms;
+    const uint64_t rate_ms = w->rate_told ? w->rate_ms + RATE_MS : UINT64_MAX;
+    uint64_t first_ms = core_ms < streams_ms ? core_ms : streams_ms;
+
+    first_ms = first_ms < dtls_ms ? first_ms : dtls_ms;
+    return first_ms < rate_ms ? first_ms : rate_ms;
+}
+
+/* Let packets gather, if there is time until `until_ms` and it pays. */
+static void gather(struct worker *w, uint64_t until_ms)
+{
+    const uint64_t packets = stats_read(&udp_batch_counters(w->batch)->rx_packets);
+    const uint32_t us = pace_pause_us(&w->pace, w->now_ms, packets);
+
+    if (us > 0 && until_ms > w->now_ms) {
+        clock_pause_us(us);
+    }
 }
 
 static void turn(struct worker *w)
 {
+    const uint64_t until_ms = next_turn(w);
+
     stats_set(&w->count.busy_since_ms, 0);
-    (void)loop_turn(w->loop, w->now_ms, next_turn(w));
+    gather(w, until_ms);
+    (void)loop_turn(w->loop, w->now_ms, until_ms);
     w->now_ms = clock_now_ms();
     stats_set(&w->count.busy_since_ms, w->now_ms);
     w->wall_s = clock_wall_s();
@@ -317,14 +430,41 @@ static void turn(struct worker *w)
     }
     w->dtls_more = dtls_tick(w->dtls, w->now_ms, DTLS_BUDGET);
     path_flush(w);
+    if (!list_empty(&w->departures)) {
+        effects_reap(w); /* a client's last socket, before it gets another one */
+        place_departures(w);
+        path_flush(w);
+    }
+    if (w->forwards != NULL) {
+        stray_tick(w);
+    }
     effects_reap(w);
+    tell_load(w);
     publish(w);
+}
+
+static void pin(const struct worker *w)
+{
+    unsigned cpu = 0;
+    const int err = affinity_pin(w->index, &cpu);
+
+    if (err == 0) {
+        log_event(LOG_INFO, "worker.pinned", LOG_U64("worker", w->index), LOG_U64("cpu", cpu),
+                  LOG_END);
+    } else {
+        log_event(LOG_WARNING, "worker.not_pinned", LOG_U64("worker", w->index),
+                  LOG_TEXT("why", strerror(-err)), LOG_END);
+    }
 }
 
 static void *run(void *arg)
 {
     struct worker *w = arg;
 
+    if (w->env->pinned) {
+        pin(w);
+    }
+    clock_be_precise();
     while (!w->stop) {
         turn(w);
     }
@@ -381,6 +521,59 @@ void worker_reconfigure(struct worker *w, struct worker_configure *message)
     post_surely(w, MAIL_CONFIGURE, message);
 }
 
+void worker_hand_over(struct worker *w, struct worker_handover *message)
+{
+    post_surely(w, MAIL_HAND_OVER, message);
+}
+
+void worker_take_over(struct worker *w, struct worker_handover *message)
+{
+    post_surely(w, MAIL_TAKE_OVER, message);
+}
+
+void worker_rebucket(struct worker *w, sem_t *done)
+{
+    post_surely(w, MAIL_REBUCKET, done);
+}
+
+void worker_close(struct worker *w, struct worker_closing *message)
+{
+    post_surely(w, MAIL_CLOSE, message);
+}
+
+bool worker_give_packets(struct worker *w, struct packet_block *block)
+{
+    return post(w, MAIL_PACKETS, block) == 0;
+}
+
+/* --- from worker to worker -----------------------------------------------------------------------
+ */
+
+int worker_try_mail_session(struct worker *w, uint32_t to, struct session_parcel *parcel)
+{
+    return post(w->env->workers[to], MAIL_SESSIONS, parcel);
+}
+
+int worker_try_mail_stray(struct worker *w, uint32_t to, struct stray *stray)
+{
+    return post(w->env->workers[to], MAIL_STRAY, stray);
+}
+
+int worker_try_mail_forwards(struct worker *w, uint32_t to, struct forward_list *list)
+{
+    return post(w->env->workers[to], MAIL_FORWARDS, list);
+}
+
+void worker_mail_sessions(struct worker *w, uint32_t to, struct session_parcel *chain)
+{
+    post_surely(w->env->workers[to], MAIL_SESSIONS, chain);
+}
+
+void worker_mail_handover(struct worker *w, struct worker_handover *message)
+{
+    post_surely(w->env->workers[message->to], MAIL_TAKE_OVER, message);
+}
+
 void worker_give_stream(struct worker *w, struct stream_parcel *parcel)
 {
     if (post(w, MAIL_STREAM, parcel) < 0) {
@@ -417,6 +610,9 @@ static void add_carriers(const struct worker *w, struct relay_stats *sum)
     sum->dtls_refused += stats_read(&dtls->refused);
     sum->proxy_refused += stats_read(&w->count.proxy_refused);
     sum->http_hints += stats_read(&w->count.http_hints);
+    sum->unsteered += stats_read(&w->count.unsteered);
+    sum->moved_in += stats_read(&w->count.moved_in);
+    sum->strays += stats_read(&w->count.strays);
     sum->held_off += stats_read(&w->count.held_off);
 }
 
@@ -439,6 +635,7 @@ void worker_add_stats(const struct worker *w, struct relay_stats *sum)
     sum->tx_errors += stats_read(&udp->tx_errors);
     sum->tx_full += stats_read(&udp->tx_full);
     sum->icmp_relayed += stats_read(&w->count.icmp_relayed);
+    sum->relay_overflow += stats_read(&w->count.relay_overflow);
     sum->wait_dropped += stats_read(&w->count.wait_dropped);
     add_carriers(w, sum);
     sum->workers++;

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,14 +19,15 @@
 struct auth_service;
 struct capacity;
 struct conn_limit;
+struct directory;
 struct external_map;
-struct listener_spec;
+struct front;
+struct front_item;
 struct quota;
 struct relay_ports;
 struct relay_stats;
 struct settings;
 struct stream_parcel;
-struct udp_port;
 struct worker;
 
 /* What all workers use together; everything in it is safe for that. */
@@ -37,21 +39,62 @@ struct worker_env {
     struct capacity *capacity; /* two: towards peers, towards clients */
     struct auth_service *auth;
     struct conn_limit *conns;
-    struct worker *const *workers; /* all of them, filled in before the first one runs */
-    uint32_t worker_count;
+    struct front *front;
+    struct directory *directory;   /* NULL: clients cannot move */
+    struct worker *const *workers; /* each is filled in before anybody is told its index */
     uint32_t max_allocations;
     uint32_t max_connections; /* of one worker: clients' and peers' */
+    bool gso;                 /* bursts may travel as one message: see udp_gso_test() */
+    uint32_t buffer_bytes;    /* to which the receive buffer of a relay socket may grow */
+    bool pinned;              /* each runs on one CPU: see affinity_pin() */
 };
 
 /* A worker that does not run yet.  `env` and `settings` are borrowed.  0; negative errno. */
 MUST_USE int worker_new(const struct worker_env *env, const struct settings *settings,
                         unsigned index, struct worker **out);
 
-/* Hand it a listening socket before it starts, UDP (takes `port` on success) or TCP (takes `fd`);
- * `spec` says what is served there, and outlives the worker.  0; negative errno. */
-MUST_USE int worker_listen(struct worker *worker, const struct udp_port *port,
-                           const struct listener_spec *spec);
-MUST_USE int worker_listen_stream(struct worker *worker, int fd, const struct listener_spec *spec);
+/* Have it read a socket of the front before it starts.  0; negative errno. */
+MUST_USE int worker_listen(struct worker *worker, const struct front_item *item, uint32_t socket);
+
+/* Hand socket `socket` of `item` from one worker to another while both run, with all sessions that
+ * belong to it.  `done` is posted when the other one reads it.  The message lives until then. */
+struct worker_handover {
+    const struct front_item *item;
+    uint32_t socket;
+    uint32_t to;
+    bool closed; /* it takes no new clients */
+    sem_t *done;
+    /* The workers': */
+    struct session_parcel *sessions;
+    uint32_t overflow; /* what is known of the socket: see struct udp_port */
+    uint8_t gro_score;
+    bool gro;
+    bool buffer_full;
+};
+
+void worker_hand_over(struct worker *worker, struct worker_handover *message);
+
+/* dispatch: let the sessions go whose bucket is another worker's now; `done` is posted when they
+ * have been posted there. */
+void worker_rebucket(struct worker *worker, sem_t *done);
+
+/* Read a socket of an item that is new; `message->sessions` is empty. */
+void worker_take_over(struct worker *worker, struct worker_handover *message);
+
+/* Serve no new clients by `item`; those that have an allocation are served on.  `done` is posted
+ * when it is so. */
+struct worker_closing {
+    const struct front_item *item;
+    bool closed; /* false: it takes new clients again */
+    sem_t *done;
+};
+
+void worker_close(struct worker *worker, struct worker_closing *message);
+
+/* Packets from a dispatcher; takes a reference that packet_block_done() gives back.  False: its
+ * mail is full, nothing was taken. */
+struct packet_block;
+bool worker_give_packets(struct worker *worker, struct packet_block *block);
 
 /* Hand it a connection.  Takes `parcel`; full: it is closed.  Thread: any. */
 void worker_give_stream(struct worker *worker, struct stream_parcel *parcel);

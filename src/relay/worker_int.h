@@ -2,7 +2,11 @@
 /* What the files of a worker share: its inside.
  *
  *   worker.c         the thread, its mail
+ *   listen.c         the listening sockets that it reads
  *   path.c           packets
+ *   place.c          where a new session is to live
+ *   travel.c         sessions that go to, and come from, other workers
+ *   client_socket.c  clients that have a socket of their own
  *   client_stream.c  clients on connections
  *   client_dtls.c    clients on DTLS associations
  *   tcp_relay.c      relays, peers and data connections of RFC 6062
@@ -20,6 +24,8 @@
 #include "io/loop.h"
 #include "io/stream.h"
 #include "io/udp.h"
+#include "relay/front.h"
+#include "relay/pace.h"
 #include "relay/worker.h"
 #include "stats/counters.h"
 #include "turn/turn_server.h"
@@ -28,6 +34,7 @@
 enum worker_role {
     WORKER_LISTENER = 1,
     WORKER_MIXED_LISTENER, /* DTLS, or a balancer's packets, may come as well or only */
+    WORKER_CLIENT,         /* a client's own (client_socket.c) */
     WORKER_RELAY,
     WORKER_TCP_RELAY,
 };
@@ -67,12 +74,34 @@ struct peer_stream {
     bool connecting;
 };
 
-/* A listener of this worker's, UDP or TCP, and what is served there. */
+/* A listening socket, UDP or TCP, in the hands of this worker: it reads it, or only answers through
+ * it.  It stays as long as the worker: sessions, associations and requests that wait point to it.
+ * The descriptor is the front's. */
 struct worker_listener {
-    struct udp_port port; /* UDP */
+    struct udp_port port; /* UDP; `closing`: it is not read here */
     struct stream_listener stream;
-    const struct listener_spec *spec;
+    const struct front_item *item;
+    const struct listener_spec *spec; /* the item's */
+    uint32_t socket;                  /* which of the item's */
+    bool closed;                      /* no new clients: those that have an allocation are served */
     SSL_CTX *dtls_context; /* that handshakes begin with; borrowed from the settings in force */
+};
+
+/* A socket that is connected to one client with an allocation. */
+struct client_socket {
+    struct udp_port port; /* the first member: the core carries its address as the handle */
+    struct net_addr client;
+    const struct front_item *item; /* by which the client has come */
+    uint32_t socket;               /* of the item: with which this one changes its worker */
+    uint32_t heard;                /* by which the client is heard without this one */
+};
+
+/* A session that has just come into being here, or whose client has moved. */
+struct newcomer {
+    bool pending;
+    bool moved; /* the client has another address than before */
+    struct five_tuple tuple;
+    struct five_tuple was; /* moved: where it is heard, too, for a while */
 };
 
 /* Kernel and user space share the memory plan: 10,000 idle allocations are 10,000 of these. */
@@ -82,10 +111,15 @@ struct worker_counters {
     struct stats_counter allocations; /* a gauge */
     struct stats_counter wait_dropped;
     struct stats_counter icmp_relayed;
-    struct stats_counter proxy_refused; /* PROXY headers that were broken or came from strangers */
+    struct stats_counter relay_overflow; /* packets that the kernel dropped at relay sockets */
+    struct stats_counter proxy_refused;  /* PROXY headers that were broken or came from strangers */
     struct stats_counter http_hints;
     struct stats_counter held_off;      /* Connects that were not even tried */
     struct stats_counter busy_since_ms; /* see worker_busy_since() */
+    struct stats_counter
+        unsteered; /* sessions that the table of the steering program had no room for */
+    struct stats_counter moved_in; /* sessions from other workers */
+    struct stats_counter strays;   /* requests that were sent on to the worker of their session */
     struct stats_counter closed[STREAM_CLOSE_COUNT];
 };
 
@@ -95,6 +129,7 @@ struct worker {
     const struct external_map *external;
     uint64_t now_ms;
     uint64_t wall_s;
+    struct pace pace;
     struct list ready;     /* ports with packets or errors to be read, in turn */
     struct list round_end; /* a mark in that list */
     struct list closing;   /* relay sockets that are closed at the end of the turn */
@@ -114,8 +149,17 @@ struct worker {
     bool stop;
     bool running; /* of the control thread: there is a thread to be joined */
     unsigned index;
-    size_t listener_count;
-    struct worker_listener *listeners; /* LISTENER_MAX of them */
+    size_t slot_count;
+    struct worker_listener **slots; /* by item and socket; NULL: never used here */
+    struct slab *client_socks;
+    struct newcomer newcomer;
+    uint8_t stray_hops;        /* of the packet that is being judged: from worker to worker */
+    struct forwards *forwards; /* NULL: no client has left for another worker lately */
+    struct list departures;    /* sessions that leave at the end of this turn (place.c) */
+    uint64_t rate_ms;          /* when packets per second were last told */
+    uint64_t rate_packets;
+    bool told_unconnected; /* that a client got no socket of its own */
+    bool rate_told;        /* and were some: an idle worker says so once more */
     struct streams *streams;
     struct dtls *dtls;
     struct client_dtls_datagrams *dtls_datagrams;
@@ -130,6 +174,22 @@ struct worker {
     bool dtls_more;
     pthread_t thread;
 };
+
+/* --- worker.c: letters to other workers ---------------------------------------------------------
+ */
+
+struct forward_list;
+struct session_parcel;
+struct stray;
+
+/* 0; -ENOSPC: its mail is full, nothing was taken. */
+MUST_USE int worker_try_mail_session(struct worker *w, uint32_t to, struct session_parcel *parcel);
+MUST_USE int worker_try_mail_stray(struct worker *w, uint32_t to, struct stray *stray);
+MUST_USE int worker_try_mail_forwards(struct worker *w, uint32_t to, struct forward_list *list);
+
+/* These are not refused. */
+void worker_mail_sessions(struct worker *w, uint32_t to, struct session_parcel *chain);
+void worker_mail_handover(struct worker *w, struct worker_handover *message);
 
 /* --- path.c: the per-packet path ----------------------------------------------------------------
  */
@@ -162,6 +222,127 @@ void path_flush(struct worker *w);
 /* See udp_too_big_fn. */
 struct pkt;
 void path_too_big(void *arg, struct pkt *pkt);
+
+/* What is to be done with a packet of a client, whoever has brought it here: a listener's socket, a
+ * client's own, another thread.  `pkt->port` is the listener's slot. */
+void path_from_listener(struct worker *w, const struct worker_listener *listener, struct pkt *pkt);
+
+/* --- listen.c -----------------------------------------------------------------------------------
+ */
+
+/* This worker's side of a socket; not read until worker_read().  NULL without memory. */
+struct worker_listener *worker_slot(struct worker *w, const struct front_item *item,
+                                    uint32_t socket);
+
+/* Read it from now on / leave it alone.  0; negative errno. */
+MUST_USE int worker_read(struct worker *w, const struct front_item *item, uint32_t socket);
+void worker_unread(struct worker *w, struct worker_listener *listener);
+
+/* No more new clients by `item` (or again). */
+void worker_close_item(struct worker *w, const struct front_item *item, bool closed);
+
+void worker_free_slots(struct worker *w);
+
+/* --- place.c ------------------------------------------------------------------------------------
+ */
+
+/* `pkt` is the answer that tells a client of its new session, or of its new address.  True: the
+ * session is leaving, and the answer with it. */
+bool place_newcomer(struct worker *w, const struct pkt *pkt);
+
+/* Send off those that are to leave.  After a flush. */
+void place_departures(struct worker *w);
+
+/* Let go of them: the worker ends. */
+void place_forget(struct worker *w);
+
+/* Session `session` has begun here. */
+void place_begun(struct worker *w, uint64_t session);
+
+/* The client is no longer served at `was`, which reached it through `listener`. */
+void place_left(struct worker *w, const struct five_tuple *was, void *listener);
+
+/* The session of `event` has ended. */
+void place_ended(struct worker *w, const struct turn_event *event);
+
+/* --- stray.c: packets whose session is another worker's ------------------------------------------
+ */
+
+/* Send a copy of `pkt`, which came by a listener, to worker `to`. */
+void stray_send(struct worker *w, uint32_t to, const struct pkt *pkt);
+
+/* One has come: judge it as if it had been heard here.  Takes `stray`. */
+void stray_take(struct worker *w, struct stray *stray);
+void stray_drop(struct stray *stray);
+
+/* The session of `tuple` has left for worker `to`: what is still heard here goes there, for a
+ * while. */
+void stray_remember(struct worker *w, const struct five_tuple *tuple, uint32_t to);
+
+/* Tell worker `to`, which is heard from now on where this one was, of all of them. */
+void stray_tell(struct worker *w, uint32_t to);
+struct forward_list;
+void stray_told(struct worker *w, struct forward_list *list); /* takes it */
+
+/* True: `pkt` was sent on. */
+bool stray_forward(struct worker *w, const struct five_tuple *tuple, const struct pkt *pkt);
+
+/* Let go of what has timed out; all of it. */
+void stray_tick(struct worker *w);
+void stray_forget(struct worker *w);
+
+/* --- travel.c -----------------------------------------------------------------------------------
+ */
+
+struct session_parcel;
+
+/* Take the session of `tuple`, reached through `listener`, out of this worker: nothing of it may be
+ * waiting to be sent.  NULL, nothing changed: without memory, or it cannot travel. */
+struct session_parcel *travel_pack(struct worker *w, const struct five_tuple *tuple,
+                                   void *listener);
+
+/* The answer that is to be sent by whoever takes it in.  0 or -ENOMEM. */
+MUST_USE int travel_answer(struct session_parcel *parcel, const uint8_t *data, uint32_t len);
+
+/* It is to live where socket `socket` of its item is read, and its packets are to be brought there;
+ * or not, after all. */
+void travel_place(struct session_parcel *parcel, uint32_t socket);
+void travel_unplace(struct session_parcel *parcel);
+
+/* Take in what another worker has packed: a chain of sessions. */
+void travel_unpack(struct worker *w, struct session_parcel *chain);
+
+/* Hand `listener` with all its sessions to another worker. */
+struct worker_handover;
+void travel_hand_over(struct worker *w, struct worker_handover *message);
+void travel_take_over(struct worker *w, struct worker_handover *message);
+
+/* dispatch: let those go whose bucket is another worker's now. */
+void travel_rebucket(struct worker *w);
+
+/* Nobody takes them in: end these sessions. */
+void travel_drop(struct worker *w, struct session_parcel *chain);
+
+/* --- client_socket.c ----------------------------------------------------------------------------
+ */
+
+/* Give the client of `tuple`, which came by `listener`, a socket of its own, and serve what others
+ * have sent to it before it was connected.  NULL: it goes on by the listener. */
+struct client_socket *client_socket_open(struct worker *w, const struct five_tuple *tuple,
+                                         struct worker_listener *listener);
+
+/* One from another worker, by value.  NULL: closed, without room. */
+struct client_socket *client_socket_adopt(struct worker *w, const struct client_socket *from);
+
+/* Take it out, to be sent to another worker by value. */
+struct client_socket client_socket_release(struct worker *w, struct client_socket *sock);
+
+/* Close one that is on its way. */
+void client_socket_drop(struct client_socket *sock);
+
+/* Its session has ended: it is closed when the turn has ended. */
+void client_socket_close(struct worker *w, struct client_socket *sock);
+void client_socket_reap(struct worker *w, struct client_socket *sock);
 
 /* --- client_stream.c, client_dtls.c --------------------------------------------------------------
  */

@@ -54,9 +54,10 @@ def wait_for(condition, what):
 
 
 class Sterna:
-    """One server.  `options`: names with "_" for "-"; True for a bare flag, a list to repeat."""
+    """One server.  `options`: names with "_" for "-"; True for a bare flag, a list to repeat.
+    `prefix`: a command that starts it, such as setpriv(1)."""
 
-    def __init__(self, directory, netns=None, env=None, **options):
+    def __init__(self, directory, netns=None, env=None, prefix=(), **options):
         self.netns = netns
         self.directory = directory
         self.conf = directory / "sterna.conf"
@@ -67,12 +68,16 @@ class Sterna:
         self.options = {**defaults, **options}
         self.port = self.options["listening_port"]
         self.write_conf()
-        command = ["ip", "netns", "exec", netns] if netns else []
-        self.env = {**os.environ, **(env or {})}
+        command = (["ip", "netns", "exec", netns] if netns else []) + list(prefix)
+        self.env = {**{name: value for name, value in os.environ.items() if not self.is_told(name)}, **(env or {})}
         with open(self.output, "wb") as out:
             self.process = subprocess.Popen([*command, STERNA, "serve", "-c", str(self.conf)], stdout=out,
                                             stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=directory,
                                             env=self.env)
+
+    def is_told(self, variable):
+        """Does the test itself say what this variable of the environment would say (for all tests)?"""
+        return variable.startswith("STERNA_") and variable.removeprefix("STERNA_").lower() in self.options
 
     def write_conf(self, **changes):
         self.options.update(changes)

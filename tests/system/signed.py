@@ -65,7 +65,7 @@ class Client(turn.Client):
         super().__init__(server, sock, timeout=20)
         self.sock.connect(server)
         self.user, self.password = user, password
-        self.realm = self.nonce = self.key = None
+        self.realm = self.nonce = self.key = self.ticket = None
         self.inbox = []  # datagrams that came while an answer was awaited
 
     @property
@@ -103,10 +103,30 @@ class Client(turn.Client):
                 return answer
             self.learn(answer)
 
-    def allocate(self, *attributes):
-        answer = self.ask(turn.ALLOCATE, TRANSPORT_UDP, *attributes)
+    def allocate(self, *attributes, mobile=False):
+        """`mobile`: with a ticket to move with (RFC 8016)."""
+        wish = [(turn.MOBILITY_TICKET, b"")] if mobile else []
+        answer = self.ask(turn.ALLOCATE, TRANSPORT_UDP, *wish, *attributes)
         if answer.code == 0:
             self.relayed = answer.address(turn.XOR_RELAYED)
+            self.ticket = answer.get(turn.MOBILITY_TICKET)
+        return answer
+
+    def moved(self, sock=None, ip=None):
+        """Move to `sock`, or to a new socket: the client that speaks from there, with the ticket spent; this
+        one's socket stays open.  Nothing but the server's answer says that the old address is over: data does."""
+        other = type(self)(self.server, self.user, self.password, sock or bound(ip or self.address[0]))
+        other.relayed, other.ticket = self.relayed, self.ticket
+        answer = other.redeem()
+        assert answer.code == 0 and other.ticket != self.ticket
+        return other
+
+    def redeem(self, ticket=None, seconds=None):
+        """Refresh with a ticket; the answer."""
+        lifetime = [] if seconds is None else [(turn.LIFETIME, struct.pack("!I", seconds))]
+        answer = self.ask(turn.REFRESH, (turn.MOBILITY_TICKET, ticket or self.ticket), *lifetime)
+        if answer.code == 0:
+            self.ticket = answer.get(turn.MOBILITY_TICKET) or self.ticket
         return answer
 
     def allocated(self, *attributes):

@@ -131,7 +131,7 @@ def test_nothing_listens_but_turn(sterna):
     inode = {"unix": 6}
     mine = {name: [row for row in rows if row[inode.get(name, 9)] in sockets] for name, rows in tables.items()}
     for name in "tcp", "tcp6", "udp", "udp6":
-        assert [row[1].split(":")[1] for row in mine[name]] == [f"{server.port:04X}"]
+        assert {row[1].split(":")[1] for row in mine[name]} == {f"{server.port:04X}"}  # a socket for each CPU
     assert [row for row in mine["unix"] if len(row) > 7] == []  # none has a name
 
 

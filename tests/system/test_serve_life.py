@@ -158,12 +158,12 @@ def test_reload_takes_what_is_live(sterna):
     server = sterna()
     with server.client() as old, server.client() as new:
         assert old.allocate().code == 0
-        server.write_conf(no_udp_relay=True, listening_port=free_port())
+        server.write_conf(no_udp_relay=True, min_port=20002)
         server.signal(signal.SIGHUP)
         server.wait_log("reload.done")
         assert new.allocate().code == 403
         assert old.refresh(600).code == 0
-        assert "reload.needs_restart option=\"listening-port\"" in server.text
+        assert "reload.needs_restart option=\"min-port\"" in server.text
         assert server.text.count("needs_restart") == 1
         server.write_conf(no_udp_relay=False)
         server.signal(signal.SIGHUP)

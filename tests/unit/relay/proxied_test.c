@@ -458,6 +458,152 @@ static void entries__stay_right_in_any_order(void **state)
     proxied_free(p);
 }
 
+/* --- travel --------------------------------------------------------------------------------------
+ */
+
+static const char server_text[] = "203.0.113.5:3478";
+
+/* Client `n` goes from `a`, where its entry is `c`, to `b`. */
+static struct proxied_client *goes(struct proxied *a, struct proxied_client *c, struct proxied *b,
+                                   uint32_t n, uint64_t now_ms)
+{
+    const struct net_addr server = addr_of(server_text);
+    const struct net_addr client = client_addr(n);
+    struct proxied_route route;
+
+    assert_ptr_equal(proxied_find(a, &client, &server), c);
+    proxied_route_of(c, &route);
+    proxied_forget(a, &client, &server);
+    assert_null(proxied_find(a, &client, &server));
+    return proxied_attach(b, &client, &server, &route, &other_listener, now_ms);
+}
+
+static void client__goes_to_another_worker(void **state)
+{
+    struct proxied *a = proxied_new(FEW, key);
+    struct proxied *b = proxied_new(FEW, (struct hash_key){7, 8});
+    struct prefix_set *from = balancers();
+    const struct net_addr balancer = addr_of("10.0.0.1:40000");
+    const struct net_addr server = addr_of(server_text);
+    const struct net_addr client = client_addr(1);
+
+    (void)state;
+    struct proxied_client *old = comes(a, from, 1, 5);
+    assert_ptr_equal(proxied_port(old), &listener);
+    proxied_keep(a, &client, &server, true);
+    struct proxied_client *c = goes(a, old, b, 1, 6);
+    assert_non_null(c);
+    assert_int_equal(proxied_count(a), 0);
+    assert_int_equal(proxied_count(b), 1);
+    assert_false(answers(old, 1)); /* whoever still holds it there */
+    assert_ptr_equal(proxied_port(c), &other_listener);
+    struct pkt pkt = {.remote = client, .local = server, .port = c};
+    assert_true(proxied_out(c, &pkt));
+    assert_true(net_addr_equal(&pkt.remote, &balancer));
+    assert_ptr_equal(pkt.port, &other_listener);
+    assert_ptr_equal(comes(b, from, 1, 7), c); /* its next datagram comes here */
+    assert_true(answers(c, 1));
+    proxied_forget(a, &client, &server); /* as often as one likes */
+    (void)comes(a, from, 2, 8);          /* the place is free again */
+    assert_int_equal(proxied_count(a), 1);
+    prefix_set_free(from);
+    proxied_free(a);
+    proxied_free(b);
+}
+
+/* It was heard where it goes to before it came: that way is the newer one. */
+static void client__that_was_heard_there_keeps_its_way(void **state)
+{
+    struct proxied *a = proxied_new(FEW, key);
+    struct proxied *b = proxied_new(FEW, key);
+    struct prefix_set *from = balancers();
+
+    (void)state;
+    struct proxied_client *old = comes(a, from, 1, 5);
+    struct proxied_client *early = comes(b, from, 1, 9);
+    assert_ptr_equal(goes(a, old, b, 1, 10), early);
+    assert_ptr_equal(proxied_port(early), &listener);
+    old = comes(a, from, 1, 20); /* and back, later */
+    assert_ptr_equal(goes(a, old, b, 1, 21), early);
+    assert_ptr_equal(proxied_port(early), &other_listener);
+    assert_int_equal(proxied_count(b), 1);
+    prefix_set_free(from);
+    proxied_free(a);
+    proxied_free(b);
+}
+
+static void client__needs_room_where_it_goes(void **state)
+{
+    struct proxied *a = proxied_new(FEW, key);
+    struct proxied *b = proxied_new(1, key);
+    struct prefix_set *from = balancers();
+    const struct net_addr server = addr_of(server_text);
+    const struct net_addr inhabitant = client_addr(9);
+
+    (void)state;
+    struct proxied_client *there = comes(b, from, 9, 1);
+    proxied_keep(b, &inhabitant, &server, true);
+    assert_null(goes(a, comes(a, from, 1, 2), b, 1, 3));
+    assert_true(answers(there, 9));
+    proxied_keep(b, &inhabitant, &server, false);
+    struct proxied_client *c = goes(a, comes(a, from, 1, 4), b, 1, 5);
+    assert_non_null(c); /* the longest unused gives way */
+    assert_ptr_equal(proxied_port(c), &other_listener);
+    assert_int_equal(proxied_count(b), 1);
+    prefix_set_free(from);
+    proxied_free(a);
+    proxied_free(b);
+}
+
+/* What was held for long is another's entry: nobody is reached by that one's way. */
+static void route__of_another_client_is_refused(void **state)
+{
+    struct proxied *a = proxied_new(1, key);
+    struct proxied *b = proxied_new(FEW, key);
+    struct prefix_set *from = balancers();
+    const struct net_addr server = addr_of(server_text);
+    const struct net_addr elsewhere = addr_of("203.0.113.6:3478");
+    const struct net_addr first = client_addr(1);
+    const struct net_addr second = client_addr(2);
+    struct proxied_route route;
+
+    (void)state;
+    struct proxied_client *c = comes(a, from, 1, 1);
+    (void)comes(a, from, 2, 2);
+    proxied_route_of(c, &route);
+    assert_null(proxied_attach(b, &first, &server, &route, &listener, 3));
+    assert_null(proxied_attach(b, &second, &elsewhere, &route, &listener, 3));
+    assert_int_equal(proxied_count(b), 0);
+    assert_non_null(proxied_attach(b, &second, &server, &route, &listener, 3));
+    prefix_set_free(from);
+    proxied_free(a);
+    proxied_free(b);
+}
+
+static void attach__survives_without_memory(void **state)
+{
+    struct prefix_set *from = balancers();
+    struct proxied *a = proxied_new(FEW, key);
+    const struct net_addr server = addr_of(server_text);
+    const struct net_addr client = client_addr(1);
+    struct proxied_route route;
+
+    (void)state;
+    proxied_route_of(comes(a, from, 1, 1), &route);
+    for (long n = 0; n < 4; n++) {
+        struct proxied *b = proxied_new(FEW, key);
+        assert_non_null(b);
+        mem_fail_at(n);
+        const bool attached = proxied_attach(b, &client, &server, &route, &listener, 2) != NULL;
+        mem_fail_at(-1);
+        assert_int_equal(proxied_count(b), attached ? 1 : 0);
+        assert_non_null(proxied_attach(b, &client, &server, &route, &listener, 3));
+        proxied_free(b);
+    }
+    prefix_set_free(from);
+    proxied_free(a);
+}
+
 static void proxied__survives_without_memory(void **state)
 {
     struct prefix_set *from = balancers();
@@ -501,6 +647,11 @@ int main(void)
         cmocka_unit_test(keep__holds_an_entry),
         cmocka_unit_test(keep__may_fill_all_entries),
         cmocka_unit_test(entries__stay_right_in_any_order),
+        cmocka_unit_test(client__goes_to_another_worker),
+        cmocka_unit_test(client__that_was_heard_there_keeps_its_way),
+        cmocka_unit_test(client__needs_room_where_it_goes),
+        cmocka_unit_test(route__of_another_client_is_refused),
+        cmocka_unit_test(attach__survives_without_memory),
         cmocka_unit_test(proxied__survives_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
