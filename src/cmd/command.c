@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/attr.h"
+#include "cmd/bench.h"
 #include "cmd/check_config.h"
 #include "cmd/credentials.h"
 #include "cmd/help.h"
@@ -20,6 +21,7 @@ const struct command command_table[] = {
     {"secret", cmd_secret, "add, delete and list shared secrets", "add|del|list ..."},
     {"credentials", cmd_credentials, "make credentials and the entry for a browser", "[OPTION]..."},
     {"probe", cmd_probe, "try a server out and say what is wrong", "[OPTION]... turn:HOST[:PORT]"},
+    {"bench", cmd_bench, "load a server and measure it", "[OPTION]... HOST[:PORT]"},
     {"version", cmd_version, "print the version and what it was built with", "[--json]"},
     {"help", cmd_help, "explain a command", "[COMMAND]"},
 };

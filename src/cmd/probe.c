@@ -6,19 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/secret.h"
 #include "cmd/exit_code.h"
+#include "cmd/probe_login.h"
 #include "cmd/probe_report.h"
 #include "cmd/probe_run.h"
 #include "cmd/probe_target.h"
-#include "crypto/mac.h"
-#include "crypto/rest.h"
 
 enum {
-    SECRET_MAX = 1024,
-    USER_MAX = 508, /* octets of a USERNAME (RFC 8489 section 14.3) */
     REST_TTL_S = 3600,
     TIMEOUT_S = 8,
     TIMEOUT_MAX_S = 60,
@@ -33,14 +29,7 @@ static const char help[] =
     "that fails, with what is wrong and what to do. With stun:HOST only STUN is\n"
     "tried. Without credentials the probe ends where they are asked for.\n"
     "\n"
-    "Options:\n"
-    "  -u, --user USER       user name; with --secret-stdin, the name behind the time\n"
-    "      --password-stdin  read the password, one line, from standard input\n"
-    "      --secret-stdin    read a shared secret (static-auth-secret) from standard\n"
-    "                        input, and make credentials for one hour with it\n"
-    "  -w, --password PASS   the password, for all users of this host to see\n"
-    "      --separator CHAR  between time and name, the server's rest-api-separator\n"
-    "                        (default :)\n"
+    "Options:\n" PROBE_LOGIN_HELP
     "      --json            one JSON object at the end in place of lines\n"
     "  -4                    use IPv4\n"
     "  -6                    use IPv6, and ask for IPv6 relayed addresses\n"
@@ -49,40 +38,19 @@ static const char help[] =
 
 struct options {
     const char *target;
-    char user[USER_MAX + 1];
-    char password[SECRET_MAX + 1];
-    bool has_user;
-    bool has_password;
-    bool password_stdin;
-    bool secret_stdin;
+    struct probe_login login;
     bool json;
     bool help;
-    char separator;
     uint8_t family;
     uint32_t timeout_s;
 };
 
-enum { OPT_PASSWORD_STDIN = 256, OPT_SECRET_STDIN, OPT_SEPARATOR, OPT_JSON, OPT_TIMEOUT };
+enum { OPT_JSON = PROBE_LOGIN_NEXT, OPT_TIMEOUT };
 
 static int usage(const char *what, const char *which)
 {
     fprintf(stderr, "sterna probe: %s%s; try sterna probe --help\n", what, which);
     return CMD_USAGE;
-}
-
-/* Copy an option's value and blot it out where the process list shows it. */
-static bool take_text(char *arg, char *to, size_t cap, bool secret)
-{
-    const size_t n = strlen(arg);
-
-    if (n >= cap) {
-        return false;
-    }
-    memcpy(to, arg, n + 1);
-    if (secret) {
-        secret_wipe(arg, n);
-    }
-    return true;
 }
 
 static int take_timeout(const char *arg, uint32_t *out)
@@ -99,28 +67,10 @@ static int take_timeout(const char *arg, uint32_t *out)
 
 static int take_option(int c, struct options *o)
 {
+    if (probe_login_owns(c)) {
+        return probe_login_take(&o->login, c, optarg);
+    }
     switch (c) {
-    case 'u':
-        o->has_user = true;
-        return take_text(optarg, o->user, sizeof(o->user), false)
-                   ? CMD_OK
-                   : usage("the user name is longer than 508 bytes", "");
-    case 'w':
-        o->has_password = true;
-        fprintf(stderr, "sterna probe: warning: a password on the command line is visible to all "
-                        "users of this host; use --password-stdin\n");
-        return take_text(optarg, o->password, sizeof(o->password), true)
-                   ? CMD_OK
-                   : usage("the password is longer than 1024 bytes", "");
-    case OPT_PASSWORD_STDIN:
-        o->password_stdin = true;
-        return CMD_OK;
-    case OPT_SECRET_STDIN:
-        o->secret_stdin = true;
-        return CMD_OK;
-    case OPT_SEPARATOR:
-        o->separator = optarg[0];
-        return strlen(optarg) == 1 ? CMD_OK : usage("--separator takes one character", "");
     case OPT_JSON:
         o->json = true;
         return CMD_OK;
@@ -148,27 +98,13 @@ static int check(const struct options *o, int argc, char **argv)
                                     : "more than one server: ",
                      optind == argc ? "" : argv[optind + 1]);
     }
-    if (o->has_password + o->password_stdin + o->secret_stdin > 1) {
-        return usage("give one of -w, --password-stdin and --secret-stdin", "");
-    }
-    if ((o->has_password || o->password_stdin) && !o->has_user) {
-        return usage("a password belongs to a user: add -u USER", "");
-    }
-    if (o->has_user && !o->has_password && !o->password_stdin && !o->secret_stdin) {
-        return usage("the password of the user is missing: add --password-stdin or --secret-stdin",
-                     "");
-    }
-    return CMD_OK;
+    return probe_login_check(&o->login);
 }
 
 static int parse(int argc, char **argv, struct options *o)
 {
     static const struct option longs[] = {
-        {"user", required_argument, NULL, 'u'},
-        {"password", required_argument, NULL, 'w'},
-        {"password-stdin", no_argument, NULL, OPT_PASSWORD_STDIN},
-        {"secret-stdin", no_argument, NULL, OPT_SECRET_STDIN},
-        {"separator", required_argument, NULL, OPT_SEPARATOR},
+        PROBE_LOGIN_LONGS,
         {"json", no_argument, NULL, OPT_JSON},
         {"timeout", required_argument, NULL, OPT_TIMEOUT},
         {"help", no_argument, NULL, 'h'},
@@ -176,10 +112,11 @@ static int parse(int argc, char **argv, struct options *o)
     };
     int c;
 
-    *o = (struct options){.separator = ':', .family = NET_NONE, .timeout_s = TIMEOUT_S};
+    *o = (struct options){.family = NET_NONE, .timeout_s = TIMEOUT_S};
+    probe_login_init(&o->login, "probe");
     opterr = 0;
     optind = 0;
-    while ((c = getopt_long(argc, argv, ":u:w:46h", longs, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, ":" PROBE_LOGIN_SHORTS "46h", longs, NULL)) != -1) {
         if (c == '?') {
             return usage("unknown option ", argv[optind - 1]);
         }
@@ -196,57 +133,12 @@ static int parse(int argc, char **argv, struct options *o)
     return code;
 }
 
-/* One line of standard input. */
-static int read_line(char *to, size_t cap)
-{
-    if (fgets(to, (int)cap, stdin) == NULL) {
-        return usage("standard input is empty: write the password or secret to it", "");
-    }
-    const size_t n = strcspn(to, "\r\n");
-    if (n == 0 || (to[n] == '\0' && n + 1 == cap)) {
-        return usage(n == 0 ? "the first line of standard input is empty"
-                            : "the first line of standard input is longer than 1023 bytes",
-                     "");
-    }
-    to[n] = '\0';
-    return CMD_OK;
-}
-
-/* Make a time-limited name and its password from the secret in o->password. */
-static int make_rest(struct options *o)
-{
-    char name[USER_MAX + 32];
-    char separator[2] = {o->has_user ? o->separator : '\0', '\0'};
-    struct crypto_mac *mac = crypto_mac_new();
-    char password[CRYPTO_REST_LEN + 1];
-
-    const int n = snprintf(name, sizeof(name), "%lld%s%s", (long long)time(NULL) + REST_TTL_S,
-                           separator, o->user);
-    if (n > USER_MAX) {
-        crypto_mac_free(mac);
-        return usage("the user name is too long", "");
-    }
-    const int err =
-        mac == NULL ? -ENOMEM
-                    : crypto_rest_password(mac, bytes_of(o->password), bytes_of(name), password);
-    crypto_mac_free(mac);
-    if (err < 0) {
-        fprintf(stderr, "sterna probe: cannot make credentials: %s\n", strerror(-err));
-        return CMD_FAILED;
-    }
-    memcpy(o->user, name, (size_t)n + 1);
-    memcpy(o->password, password, sizeof(password));
-    secret_wipe(password, sizeof(password));
-    o->has_user = true;
-    return CMD_OK;
-}
-
 static int run(const struct options *o, const struct net_addr *server, bool stun_only)
 {
     const struct probe_plan plan = {
         .server = *server,
-        .user = o->has_user ? o->user : NULL,
-        .password = o->has_user ? o->password : NULL,
+        .user = o->login.has_user ? o->login.user : NULL,
+        .password = o->login.has_user ? o->login.password : NULL,
         .timeout_ms = o->timeout_s * 1000,
         .stun_only = stun_only,
     };
@@ -278,18 +170,12 @@ static int probe(struct options *o)
     struct net_addr server;
     char failure[320];
     const char *why;
-    int code = CMD_OK;
 
     if (probe_target_parse(o->target, &target, &why) < 0) {
         fprintf(stderr, "sterna probe: %s: %s\n", o->target, why);
         return CMD_USAGE;
     }
-    if (o->password_stdin || o->secret_stdin) {
-        code = read_line(o->password, sizeof(o->password));
-    }
-    if (code == CMD_OK && o->secret_stdin) {
-        code = make_rest(o);
-    }
+    const int code = probe_login_complete(&o->login, REST_TTL_S);
     if (code != CMD_OK) {
         return code;
     }

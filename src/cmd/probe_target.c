@@ -31,7 +31,7 @@ static int port_of(const char *text)
 }
 
 /* Split "HOST", "HOST:PORT", "[V6]", "[V6]:PORT" or a bare IPv6 address. */
-static const char *split(char *text, struct probe_target *out)
+static const char *split(char *text, uint16_t default_port, struct probe_target *out)
 {
     const char *host = text;
     const char *port = NULL;
@@ -52,7 +52,7 @@ static const char *split(char *text, struct probe_target *out)
     if (host[0] == '\0' || strlen(host) >= sizeof(out->host)) {
         return "the host name is missing or too long: turn:turn.example.org";
     }
-    const int number = port == NULL ? DEFAULT_PORT : port_of(port);
+    const int number = port == NULL ? default_port : port_of(port);
     if (number < 0) {
         return "the port is no number from 1 to 65535";
     }
@@ -61,10 +61,29 @@ static const char *split(char *text, struct probe_target *out)
     return NULL;
 }
 
+int probe_target_host(const char *text, size_t n, uint16_t default_port, struct probe_target *out,
+                      const char **out_why)
+{
+    struct probe_target target = *out;
+    char copy[320];
+
+    if (n >= sizeof(copy)) {
+        *out_why = "the host name is too long";
+        return -EBADMSG;
+    }
+    memcpy(copy, text, n);
+    copy[n] = '\0';
+    *out_why = split(copy, default_port, &target);
+    if (*out_why != NULL) {
+        return -EBADMSG;
+    }
+    *out = target;
+    return 0;
+}
+
 int probe_target_parse(const char *text, struct probe_target *out, const char **out_why)
 {
     struct probe_target target = {.port = DEFAULT_PORT};
-    char copy[320];
     const char *rest = text;
     const char *query;
 
@@ -89,18 +108,11 @@ int probe_target_parse(const char *text, struct probe_target *out, const char **
         return -EBADMSG;
     }
     const size_t n = query == NULL ? strlen(rest) : (size_t)(query - rest);
-    if (n >= sizeof(copy)) {
-        *out_why = "the host name is too long";
-        return -EBADMSG;
+    const int err = probe_target_host(rest, n, DEFAULT_PORT, &target, out_why);
+    if (err == 0) {
+        *out = target;
     }
-    memcpy(copy, rest, n);
-    copy[n] = '\0';
-    *out_why = split(copy, &target);
-    if (*out_why != NULL) {
-        return -EBADMSG;
-    }
-    *out = target;
-    return 0;
+    return err;
 }
 
 int probe_target_resolve(const struct probe_target *target, uint8_t family, struct net_addr *out,

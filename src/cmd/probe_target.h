@@ -21,6 +21,11 @@ struct probe_target {
 /* Parse `text`.  0; -EBADMSG, with `*out_why` saying what is wrong and what to write instead. */
 MUST_USE int probe_target_parse(const char *text, struct probe_target *out, const char **out_why);
 
+/* Parse the `n` bytes at `text`: "HOST", "HOST:PORT", "[V6]", "[V6]:PORT" or a bare IPv6 address.
+ * Sets host and port alone.  0; -EBADMSG, with `*out_why` as above and `*out` unchanged. */
+MUST_USE int probe_target_host(const char *text, size_t n, uint16_t default_port,
+                               struct probe_target *out, const char **out_why);
+
 /* Find the address of the target, of `family` or, with NET_NONE, the one that the host prefers.
  * 0; -ENOENT, with `why` (cap bytes) saying what the resolver said. */
 MUST_USE int probe_target_resolve(const struct probe_target *target, uint8_t family,

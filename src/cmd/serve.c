@@ -321,11 +321,15 @@ static int keep_files(struct serve *serve, char *why, size_t cap)
 static int start(struct serve *serve, char *why, size_t cap)
 {
     const struct conf *conf = serve->conf;
+    uid_t uid = 0;
     int err = keep_files(serve, why, cap);
 
     err = err == 0 ? relay_server_open(serve->conf, serve->keeper, &serve->server, why, cap) : err;
     if (err < 0) {
         return err;
+    }
+    if (conf->proc_user != NULL && serve_process_user(conf->proc_user, &uid) == 0) {
+        relay_server_give(serve->server, uid);
     }
     write_pidfile(serve); /* while its folder can be written to */
     err = serve_process_drop(conf->proc_user, conf->proc_group, conf->log_file, why, cap);

@@ -153,6 +153,13 @@ static int find_group(const char *name, gid_t *gid)
     return 0;
 }
 
+int serve_process_user(const char *user, uid_t *out)
+{
+    gid_t gid;
+
+    return find_user(user, out, &gid);
+}
+
 int serve_process_drop(const char *user, const char *group, const char *log_file, char *why,
                        size_t cap)
 {

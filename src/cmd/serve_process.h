@@ -19,6 +19,9 @@ void serve_process_detach(int fd, int code);
 /* Raise the limit of open descriptors as far as it goes. */
 void serve_process_raise_limits(void);
 
+/* The id of `user`, a name or number.  0; -ENOENT. */
+MUST_USE int serve_process_user(const char *user, uid_t *out);
+
 /* Become `user` and `group` (each may be NULL) and give up all capabilities.  0; negative errno
  * with `why`. */
 MUST_USE int serve_process_drop(const char *user, const char *group, const char *log_file,
