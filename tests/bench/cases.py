@@ -7,7 +7,13 @@ import dataclasses
 class Case:
     mode: str
     options: dict
-    stream: bool = False  # of sterna-stream-load, in a stand with hosts
+    group: str = "table"  # what is measured unless something else is asked for
+    bare: tuple = ()  # techniques of the bare forwarder that are measured beside
+
+    @property
+    def stream(self):
+        """It is of sterna-stream-load, in a stand with hosts."""
+        return self.group == "stream"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,19 +43,63 @@ FIGURES = {
 
 # Debian's coturn 4.6.1 has no TLS 1.3.
 TLS = {"tls": "1.2", "port": 5349}
+BURST = {"burst": 16}
+VIDEO = {"burst": 10, "payload": 1200, "tail": 400}
+SINGLES, BURSTS = ("mmsg", "gso"), ("gso",)
+
+
+def media(bare, group="table", **options):
+    return Case("relay", options, group, bare)
 
 
 def stream(mode, **options):
-    return Case(mode, options, stream=True)
+    return Case(mode, options, "stream")
+
+
+def table():
+    cases = {}
+    for clients in (16, 1000):
+        for direction in ("up", "down", "both"):
+            cases[f"relay {clients} clients, {direction}"] = media(SINGLES, clients=clients, direction=direction)
+    for clients in (16, 1000):
+        cases[f"relay {clients} clients, bursts of 16"] = media(BURSTS, clients=clients, **BURST)
+        cases[f"relay {clients} clients, 1200 B video bursts"] = media(BURSTS, clients=clients, **VIDEO)
+        cases[f"relay {clients} clients, indications"] = media((), clients=clients, indications=True)
+    cases["relay 1000 clients, 25 kpps each way"] = media(SINGLES, clients=1000, rate=25000)
+    cases["allocate + delete"] = Case("alloc", {"clients": 64})
+    cases["idle allocation"] = Case("idle", {"clients": 9500})
+    return cases
+
+
+def more():
+    """Directions and sizes that the table leaves out; by name only."""
+    cases = {}
+    for clients in (16, 1000):
+        for direction in ("up", "down"):
+            name = f"relay {clients} clients, {direction}"
+            options = {"clients": clients, "direction": direction}
+            cases[f"{name}, bursts of 16"] = media(BURSTS, "more", **options, **BURST)
+            cases[f"{name}, 1200 B video bursts"] = media(BURSTS, "more", **options, **VIDEO)
+            cases[f"{name}, indications"] = media((), "more", indications=True, **options)
+        cases[f"relay {clients} clients, 1200 B"] = media(SINGLES, "more", clients=clients, payload=1200)
+    return cases
+
+
+def growth():
+    cases = {}
+    for clients in (1, 10, 100, 1000, 9500):
+        cases[f"growth: {clients} clients"] = media((), "growth", clients=clients)
+    for payload in (50, 172, 500, 1000, 1400):
+        cases[f"growth: {payload} bytes"] = media((), "growth", clients=16, payload=payload)
+    for idle in (0, 1000, 9000):
+        cases[f"growth: {idle} idle allocations"] = media((), "growth", clients=16, idle=idle)
+    return cases
 
 
 CASES = {
-    "relay 16 clients": Case("relay", {"clients": 16}),
-    "relay 1000 clients": Case("relay", {"clients": 1000}),
-    "relay 16 clients, 1200 B": Case("relay", {"clients": 16, "payload": 1200}),
-    "relay 1000 clients, 25 kpps": Case("relay", {"clients": 1000, "rate": 12500}),
-    "allocate + delete": Case("alloc", {"clients": 64}),
-    "idle allocation": Case("idle", {"clients": 10000}),
+    **table(),
+    **more(),
+    **growth(),
     "TCP 16 clients": stream("channel", clients=16),
     "TCP 16 clients, 1200 B": stream("channel", clients=16, payload=1200),
     "TCP 16 clients, 40 kpps": stream("channel", clients=16, rate=40000),

@@ -50,56 +50,85 @@ static void parse_mac(const char *text, uint8_t out[6])
     }
 }
 
-void end_open(struct end *end, const char *netns, const char *dev, const char *peer_mac)
+/* The addresses, with the namespace entered. */
+static void open_link(struct end *end, const char *netns, const char *dev, const char *peer_mac)
 {
-    const int one = 1;
-    const int size = RECEIVE_BUFFER;
     struct ifreq ifr = {.ifr_name = ""};
 
     memset(end, 0, sizeof(*end));
     frame_enter(netns);
-    end->fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, htons(ETH_P_IP));
-    if (end->fd < 0) {
-        fail("packet socket");
-    }
+    const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     (void)snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", dev);
-    if (ioctl(end->fd, SIOCGIFHWADDR, &ifr) < 0) {
+    if (fd < 0 || ioctl(fd, SIOCGIFHWADDR, &ifr) < 0) {
         fail(dev);
     }
+    (void)close(fd);
     memcpy(end->mac, ifr.ifr_hwaddr.sa_data, 6);
     parse_mac(peer_mac, end->peer_mac);
+}
+
+void end_open(struct end *end, const char *netns, const char *dev, const char *peer_mac)
+{
+    const int one = 1;
+    const int size = RECEIVE_BUFFER;
+
+    open_link(end, netns, dev, peer_mac);
+    end->fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, htons(ETH_P_IP));
     const struct sockaddr_ll at = {
         .sll_family = AF_PACKET,
         .sll_protocol = htons(ETH_P_IP),
         .sll_ifindex = (int)if_nametoindex(dev),
     };
-    if (bind(end->fd, (const struct sockaddr *)&at, sizeof(at)) < 0 ||
+    if (end->fd < 0 || bind(end->fd, (const struct sockaddr *)&at, sizeof(at)) < 0 ||
         setsockopt(end->fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)) < 0 ||
         setsockopt(end->fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof(one)) < 0 ||
         setsockopt(end->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0) {
-        fail("packet socket options");
+        fail("packet socket");
     }
 }
 
-static uint16_t checksum(const uint8_t *p, size_t n)
+void end_open_xsk(struct end *end, const char *netns, const char *dev, const char *peer_mac)
 {
-    uint32_t sum = 0;
+    const char *failed;
 
-    for (size_t i = 0; i < n; i += 2) {
-        sum += be16(p + i);
+    open_link(end, netns, dev, peer_mac);
+    end->xsk = calloc(1, sizeof(*end->xsk));
+    if (end->xsk == NULL) {
+        fail("memory");
     }
+    const int err = xsk_open(end->xsk, dev, &failed);
+    if (err < 0) {
+        (void)fprintf(stderr, "load: %s: %s\n", failed, strerror(-err));
+        exit(1);
+    }
+}
+
+/* The ones' complement sum of `n` bytes, in the machine's byte order (RFC 1071 section 2). */
+static uint64_t sum_of(uint64_t sum, const uint8_t *p, size_t n)
+{
+    uint64_t word = 0;
+
+    for (; n >= sizeof(word); n -= sizeof(word), p += sizeof(word)) {
+        memcpy(&word, p, sizeof(word));
+        sum += (word & UINT32_MAX) + (word >> 32);
+    }
+    word = 0;
+    memcpy(&word, p, n);
+    return sum + (word & UINT32_MAX) + (word >> 32);
+}
+
+static void put_checksum(uint8_t *at, uint64_t sum)
+{
     while (sum >> 16 != 0) {
         sum = (sum & 0xffff) + (sum >> 16);
     }
-    return (uint16_t)~sum;
+    const uint16_t folded = sum == 0xffff ? 0xffff : (uint16_t)~sum; /* UDP sends no zero */
+    memcpy(at, &folded, sizeof(folded));
 }
 
-void end_send(struct end *end, struct endpoint from, struct endpoint to, const void *p, size_t n)
+static void fill_frame(const struct end *end, uint8_t *f, struct endpoint from, struct endpoint to,
+                       const void *p, size_t n)
 {
-    if (end->queued == FRAME_BATCH) {
-        end_flush(end);
-    }
-    uint8_t *f = end->tx[end->queued];
     uint8_t *ip = f + 14;
     uint8_t *udp = ip + IP_HEAD;
 
@@ -113,16 +142,36 @@ void end_send(struct end *end, struct endpoint from, struct endpoint to, const v
     ip[9] = PROTOCOL_UDP;
     be32_put(ip + 12, from.ip);
     be32_put(ip + 16, to.ip);
-    be16_put(ip + 10, checksum(ip, IP_HEAD));
+    put_checksum(ip + 10, sum_of(0, ip, IP_HEAD));
     be16_put(udp, from.port);
     be16_put(udp + 2, to.port);
     be16_put(udp + 4, (uint16_t)(8 + n));
-    be16_put(udp + 6, 0); /* no checksum, as IPv4 permits */
+    be16_put(udp + 6, 0);
     memcpy(udp + 8, p, n);
+    const uint64_t pseudo = sum_of((uint64_t)htons(PROTOCOL_UDP) + htons((uint16_t)(8 + n)),
+                                   ip + 12, 8); /* both addresses */
+    put_checksum(udp + 6, sum_of(pseudo, udp, 8 + n));
+}
+
+void end_send(struct end *end, struct endpoint from, struct endpoint to, const void *p, size_t n)
+{
+    if (end->queued == FRAME_BATCH) {
+        end_flush(end);
+    }
+    uint8_t *f = end->xsk != NULL ? xsk_slot(end->xsk) : end->tx[end->queued];
+    if (f == NULL) {
+        end->refused++;
+        end_flush(end);
+        return;
+    }
+    fill_frame(end, f, from, to, p, n);
+    if (end->xsk != NULL) {
+        xsk_push(end->xsk, f, FRAME_HEAD + n);
+    }
     end->tx_len[end->queued++] = (uint16_t)(FRAME_HEAD + n);
 }
 
-void end_flush(struct end *end)
+static void flush_packets(struct end *end)
 {
     struct mmsghdr m[FRAME_BATCH];
     struct iovec v[FRAME_BATCH];
@@ -143,6 +192,16 @@ void end_flush(struct end *end)
         }
         at += (unsigned)n;
         end->sent += (unsigned)n;
+    }
+}
+
+void end_flush(struct end *end)
+{
+    if (end->xsk != NULL) {
+        xsk_kick(end->xsk);
+        end->sent += end->queued;
+    } else {
+        flush_packets(end);
     }
     end->queued = 0;
 }
@@ -168,12 +227,31 @@ static bool read_frame(const uint8_t *f, size_t n, struct datagram *out)
     return true;
 }
 
-unsigned end_receive(struct end *end, void (*each)(void *arg, const struct datagram *d), void *arg)
+/* Hands frames on as datagrams. */
+struct receiver {
+    void (*each)(void *arg, const struct datagram *d);
+    void *arg;
+};
+
+static void hand_on(void *arg, const uint8_t *frame, size_t n)
 {
-    struct mmsghdr m[FRAME_BATCH];
-    struct iovec v[FRAME_BATCH];
+    const struct receiver *r = arg;
     struct datagram d;
 
+    if (read_frame(frame, n, &d)) {
+        r->each(r->arg, &d);
+    }
+}
+
+unsigned end_receive(struct end *end, void (*each)(void *arg, const struct datagram *d), void *arg)
+{
+    struct receiver receiver = {each, arg};
+    struct mmsghdr m[FRAME_BATCH];
+    struct iovec v[FRAME_BATCH];
+
+    if (end->xsk != NULL) {
+        return xsk_receive(end->xsk, hand_on, &receiver);
+    }
     memset(m, 0, sizeof(m));
     for (unsigned i = 0; i < FRAME_BATCH; i++) {
         v[i] = (struct iovec){end->rx[i], FRAME_MAX};
@@ -182,9 +260,7 @@ unsigned end_receive(struct end *end, void (*each)(void *arg, const struct datag
     }
     const int n = recvmmsg(end->fd, m, FRAME_BATCH, MSG_DONTWAIT, NULL);
     for (int i = 0; i < n; i++) {
-        if (read_frame(end->rx[i], m[i].msg_len, &d)) {
-            each(arg, &d);
-        }
+        hand_on(&receiver, end->rx[i], m[i].msg_len);
     }
     return n > 0 ? (unsigned)n : 0;
 }

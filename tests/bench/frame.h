@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Raw Ethernet ends for the load generator: it plays any number of clients and peers through two
- * packet sockets, so that it costs far less than the server it measures.
+/* Raw Ethernet ends for the load generators: they play any number of clients and peers through two
+ * sockets, so that they cost far less than the server they measure.
  *
  * Owner   a load generator.  Thread  one. */
 #pragma once
@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "xsk.h"
 
 enum { FRAME_HEAD = 14 + 20 + 8, FRAME_MAX = 2048, FRAME_BATCH = 64 };
 
@@ -17,9 +19,11 @@ struct endpoint {
     uint16_t port;
 };
 
-/* One end: a packet socket on a named interface of a named network namespace. */
+/* One end, on a named interface of a named network namespace: an AF_XDP socket that has the
+ * interface for itself, or a packet socket that shares it with a TCP/IP stack. */
 struct end {
-    int fd;
+    int fd;          /* packet socket */
+    struct xsk *xsk; /* NULL: it is a packet socket */
     uint8_t mac[6];
     uint8_t peer_mac[6];
     unsigned queued;
@@ -46,7 +50,11 @@ void frame_enter(const char *netns);
  * Ethernet address `peer_mac` ("02:00:00:00:00:01").  Exits with a message when that fails. */
 void end_open(struct end *end, const char *netns, const char *dev, const char *peer_mac);
 
-/* Queue one UDP datagram; a full queue is flushed first.  `end_flush` sends what is queued. */
+/* The same, with all of the interface through AF_XDP. */
+void end_open_xsk(struct end *end, const char *netns, const char *dev, const char *peer_mac);
+
+/* Queue one UDP datagram, checksums included; a full queue is flushed first.  `end_flush` sends
+ * what is queued. */
 void end_send(struct end *end, struct endpoint from, struct endpoint to, const void *p, size_t n);
 void end_flush(struct end *end);
 

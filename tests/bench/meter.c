@@ -80,9 +80,10 @@ static double idle_s(void)
 }
 
 /* CPU time that somebody else has taken; only differences mean anything. */
-static double other_s(double now_s, double cpu_s)
+static double other_s(const struct meter *m, double now_s, double cpu_s)
 {
-    const double own_s = (double)clock_ns(CLOCK_PROCESS_CPUTIME_ID) / 1e9;
+    const uint64_t own_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID) + meter_cpu_ns(m->own, m->own_count);
+    const double own_s = (double)own_ns / 1e9;
 
     return now_s * (double)sysconf(_SC_NPROCESSORS_ONLN) - idle_s() - cpu_s - own_s;
 }
@@ -91,7 +92,7 @@ void meter_start(struct meter *m)
 {
     m->start_s = (double)meter_now_ns() / 1e9;
     m->start_cpu_s = (double)meter_cpu_ns(m->pids, m->pid_count) / 1e9;
-    m->start_other_s = other_s(m->start_s, m->start_cpu_s);
+    m->start_other_s = other_s(m, m->start_s, m->start_cpu_s);
 }
 
 struct meter_reading meter_read(const struct meter *m)
@@ -103,6 +104,6 @@ struct meter_reading meter_read(const struct meter *m)
     return (struct meter_reading){
         .seconds = seconds,
         .cpu_s = cpu_s - m->start_cpu_s,
-        .strangers = (other_s(now_s, cpu_s) - m->start_other_s) / seconds,
+        .strangers = (other_s(m, now_s, cpu_s) - m->start_other_s) / seconds,
     };
 }

@@ -12,6 +12,8 @@ enum { METER_PIDS = 32 };
 struct meter {
     int pids[METER_PIDS]; /* the server's processes and threads of the kernel */
     int pid_count;
+    int own[METER_PIDS]; /* threads of the kernel that work for this generator */
+    int own_count;
     double start_s;
     double start_cpu_s;
     double start_other_s;

@@ -28,8 +28,8 @@ realm=example.org
 lt-cred-mech
 user=user:pass
 relay-threads={threads}
-min-port=1024
-max-port=65535
+min-port={ports[0]}
+max-port={ports[1]}
 no-cli
 {listeners}
 no-stdout-log
@@ -48,6 +48,12 @@ fcntl.ioctl(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), 0x8946, request)
 """
 ETHTOOL_STSO, ETHTOOL_SGRO = 0x1f, 0x2c
 LOAD_CPU = 1
+LOAD_CLIENT_PORT, LOAD_PEER_PORT, BARE_PORT = 10000, 20000, 30000  # the first of each
+MODERATION_NS = 50000  # between two looks of the generator's interfaces
+# Priorities of the server and of its interfaces' threads.  "interrupts": the threads interrupt the server, as softirqs
+# do, and nobody else interrupts them.  "turns": the server runs until it waits.  "fair": as the scheduler pleases.
+SCHEDULING = {"interrupts": (1, 2), "turns": (1, 1), "fair": None}
+LOAD_PRIORITY = ["chrt", "-r", "1"]
 LOAD_S = 180  # no generator takes longer
 ONLY_UDP = "no-tcp\nno-tls\nno-dtls"
 
@@ -75,14 +81,15 @@ def stream_listeners(directory):
 
 
 class Stand:
-    def __init__(self, name="sterna-bench", hosts=False):
+    def __init__(self, name="sterna-bench", hosts=False, scheduling="fair"):
         self.hosts = hosts
+        self.priorities = SCHEDULING[scheduling]
         self.strange_threads = set()  # of another stand's interfaces
         self.ns = {side: f"{name}-{side}" for side in ("client", "server", "peer")}
 
     def __enter__(self):
         self.close()
-        self.strange_threads = set(self.napi_threads())
+        self.strange_threads = set(self.napi_threads(("s0", "s1", "c0", "p0")))
         for ns in self.ns.values():
             run("ip", "netns", "add", ns)
             run("ip", "-n", ns, "link", "set", "lo", "up")
@@ -141,39 +148,46 @@ class Stand:
         self._set_feature(self.ns[other_side], other, ETHTOOL_STSO, False)
         with contextlib.suppress(subprocess.CalledProcessError):
             self.inside(self.ns["server"], "sh", "-c", f"echo 1 > /sys/class/net/{dev}/threaded")
+        if self.hosts:
+            return
+        # What the server sends wakes nobody up, which would be counted as its cost: timers on the generator's CPU
+        # look what has come, as a card with interrupt moderation does.
+        self._set_feature(self.ns[other_side], other, ETHTOOL_SGRO, True)
+        self.inside(self.ns[other_side], "sh", "-c", f"cd /sys/class/net/{other} && echo 1 > threaded && "
+                    f"echo 100000 > napi_defer_hard_irqs && echo {MODERATION_NS} > gro_flush_timeout")
 
     @staticmethod
     def inside(ns, *command, **kwargs):
         return run("ip", "netns", "exec", ns, *command, **kwargs)
 
-    def napi_threads(self):
-        """Kernel threads that poll the server's interfaces."""
+    def napi_threads(self, devices=("s0", "s1")):
+        """Kernel threads that poll the server's interfaces, or others."""
         found = []
         for entry in pathlib.Path("/proc").iterdir():
             if entry.name.isdigit():
                 with contextlib.suppress(OSError):
                     name = (entry / "comm").read_text().strip()
-                    if name.startswith(("napi/s0", "napi/s1")):
+                    if name.startswith(tuple(f"napi/{dev}-" for dev in devices)):
                         found.append(int(entry.name))
         return [pid for pid in found if pid not in self.strange_threads]
 
     @contextlib.contextmanager
-    def server(self, kind, directory, binary=None, cpu=0, threads=1, extra="", listeners=ONLY_UDP):
+    def server(self, kind, directory, binary=None, cpu=0, threads=1, extra="", listeners=ONLY_UDP,
+               ports=(1024, 65535)):
         """A fresh server, pinned to one CPU together with its interfaces' threads; yields its pid."""
         config = pathlib.Path(directory) / f"{kind}.conf"
         config.write_text(CONFIG.format(client_side=SERVER_CLIENT_SIDE, peer_side=SERVER_PEER_SIDE, threads=threads,
-                                        directory=directory, name=kind, extra=extra, listeners=listeners))
+                                        directory=directory, name=kind, extra=extra, listeners=listeners, ports=ports))
         command = [binary, "serve", "-c", str(config)] if kind != "coturn" else ["turnserver", "-c", str(config)]
         log = open(pathlib.Path(directory) / f"{kind}.log", "wb")
-        pin = ["taskset", "-c", str(cpu)] if cpu is not None else []
+        pin = self._first() if cpu is not None else []
+        pin += ["taskset", "-c", str(cpu)] if cpu is not None else []
         process = subprocess.Popen(["ip", "netns", "exec", self.ns["server"], *pin, *command],
                                    stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
         try:
             self._wait(process, () if listeners == ONLY_UDP else (3478, 5349))
             if cpu is not None:
-                for pid in self.napi_threads():
-                    subprocess.run(["taskset", "-pc", str(cpu), str(pid)], capture_output=True, check=False)
-                    subprocess.run(["renice", "-n", "-20", "-p", str(pid)], capture_output=True, check=False)
+                self._place_threads(cpu)
             yield process.pid
         finally:
             process.terminate()
@@ -183,6 +197,33 @@ class Stand:
                 process.kill()
                 process.wait()
             log.close()
+
+    @contextlib.contextmanager
+    def forwarder(self, program, technique, clients, cpu=0):
+        """A forwarder without a protocol, like a server; yields its pid and its first relay address."""
+        command = [program, technique, f"{SERVER_CLIENT_SIDE}:3478", f"{SERVER_PEER_SIDE}:{BARE_PORT}",
+                   f"{CLIENT_IP}:{LOAD_CLIENT_PORT}", f"{PEER_IP}:{LOAD_PEER_PORT}", str(clients)]
+        process = subprocess.Popen(["ip", "netns", "exec", self.ns["server"], *self._first(), "taskset", "-c", str(cpu),
+                                    *command], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+        try:
+            if process.stdout.readline() != "ready\n":
+                raise RuntimeError("the forwarder did not come up")
+            self._place_threads(cpu)
+            yield process.pid, f"{SERVER_PEER_SIDE}:{BARE_PORT}"
+        finally:
+            process.kill()
+            process.wait()
+
+    def _first(self):
+        """What begins a command that goes before what else the machine does."""
+        return ["chrt", "-r", str(self.priorities[0])] if self.priorities else []
+
+    def _place_threads(self, cpu):
+        policy = ["-r", "-p", str(self.priorities[1])] if self.priorities else ["-o", "-p", "0"]
+        for pid in map(str, self.napi_threads()):
+            for command in (["taskset", "-pc", str(cpu), pid], ["renice", "-n", "-20", "-p", pid],
+                            ["chrt", *policy, pid]):
+                subprocess.run(command, capture_output=True, check=False)
 
     def _wait(self, process, stream_ports):
         deadline = time.monotonic() + 20
@@ -198,14 +239,19 @@ class Stand:
             time.sleep(0.1)
 
     def load_command(self, program, mode, pids, cpu=LOAD_CPU, **options):
-        command = ["taskset", "-c", str(cpu)] if cpu is not None else []
+        """Options that are True have no value."""
+        command = [*LOAD_PRIORITY, "taskset", "-c", str(cpu)] if cpu is not None else []
         command += [program, mode, "--server", SERVER_CLIENT_SIDE,
                     "--client-end", f"{self.ns['client']},c0,{MAC['s0']},{CLIENT_IP}",
                     "--peer-end", f"{self.ns['peer']},p0,{MAC['s1']},{PEER_IP}"]
         for pid in pids:
             command += ["--pid", str(pid)]
+        for pid in self.napi_threads(("c0", "p0")):
+            subprocess.run(["taskset", "-pc", str(LOAD_CPU), str(pid)], capture_output=True, check=False)
+            subprocess.run(["chrt", "-f", "-p", "2", str(pid)], capture_output=True, check=False)
+            command += ["--own", str(pid)]
         for name, value in options.items():
-            command += [f"--{name.replace('_', '-')}", str(value)]
+            command += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
         return command
 
     def stream_load_command(self, program, mode, pids, cpu=LOAD_CPU, **options):
