@@ -26,7 +26,7 @@ enum {
     UDP_PKT_CAP = 65536, /* more than any UDP datagram: nothing is ever truncated */
     UDP_BURST = 128,     /* packets that one buffer may hold: UDP_MAX_SEGMENTS of Linux */
     UDP_PACKETS = 64 * UDP_BURST,
-    UDP_SPARES = 16, /* buffers for views that need one of their own */
+    UDP_SPARES = 64, /* buffers for views that need one of their own */
 };
 
 struct udp_batch;

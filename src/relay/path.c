@@ -290,9 +290,6 @@ static void serve_relay(struct worker *w, struct relay_sock *sock)
         from_peer(w, sock->relay, &pkt[i]);
     }
     w->batch_in_use = false;
-    if (n > 0 && pkt[n - 1].transport != NET_UDP && pkt[n - 1].transport != NET_PROXIED) {
-        sock->port.gro_never = true; /* streams and records want each packet by itself */
-    }
 }
 
 /* --- errors ------------------------------------------------------------------------------------

@@ -396,24 +396,10 @@ static uint64_t next_turn(const struct worker *w)
     return first_ms < rate_ms ? first_ms : rate_ms;
 }
 
-/* Let packets gather, if there is time until `until_ms` and it pays. */
-static void gather(struct worker *w, uint64_t until_ms)
-{
-    const uint64_t packets = stats_read(&udp_batch_counters(w->batch)->rx_packets);
-    const uint32_t us = pace_pause_us(&w->pace, w->now_ms, packets);
-
-    if (us > 0 && until_ms > w->now_ms) {
-        clock_pause_us(us);
-    }
-}
-
 static void turn(struct worker *w)
 {
-    const uint64_t until_ms = next_turn(w);
-
     stats_set(&w->count.busy_since_ms, 0);
-    gather(w, until_ms);
-    (void)loop_turn(w->loop, w->now_ms, until_ms);
+    (void)loop_turn(w->loop, w->now_ms, next_turn(w));
     w->now_ms = clock_now_ms();
     stats_set(&w->count.busy_since_ms, w->now_ms);
     w->wall_s = clock_wall_s();
@@ -464,7 +450,6 @@ static void *run(void *arg)
     if (w->env->pinned) {
         pin(w);
     }
-    clock_be_precise();
     while (!w->stop) {
         turn(w);
     }

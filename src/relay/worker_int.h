@@ -25,7 +25,6 @@
 #include "io/stream.h"
 #include "io/udp.h"
 #include "relay/front.h"
-#include "relay/pace.h"
 #include "relay/worker.h"
 #include "stats/counters.h"
 #include "turn/turn_server.h"
@@ -129,7 +128,6 @@ struct worker {
     const struct external_map *external;
     uint64_t now_ms;
     uint64_t wall_s;
-    struct pace pace;
     struct list ready;     /* ports with packets or errors to be read, in turn */
     struct list round_end; /* a mark in that list */
     struct list closing;   /* relay sockets that are closed at the end of the turn */

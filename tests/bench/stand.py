@@ -112,6 +112,8 @@ class Stand:
 
     def _add_hosts(self):
         server = self.ns["server"]
+        # The ghost is a packet socket: it wants packets as a wire carries them.
+        self.inside(server, "ethtool", "-K", "s1", "tx-udp-segmentation", "off")
         run("ip", "-n", server, "neigh", "add", GHOST_IP, "lladdr", MAC["p0"], "dev", "s1", "nud", "permanent")
         first = ipaddress.IPv4Address(CLIENT_IP)
         for dev, side, gateway, mac, own in (
