@@ -40,6 +40,7 @@ static void processor_model(char *out, size_t cap)
     while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
         const char *colon = strchr(line, ':');
         if (strncmp(line, "model name", strlen("model name")) == 0 && colon != NULL) {
+            /* cppcheck-suppress unreadVariable; `colon` points into it */
             line[strcspn(line, "\n")] = '\0';
             snprintf(out, cap, "%s", colon + 1 + strspn(colon + 1, " "));
             break;

@@ -73,7 +73,7 @@ static void read_control(struct udp_batch *b, struct udp_port *port, const struc
 }
 
 /* Cut the burst that `pkt` is, the last packet of the batch, into views of `segment` bytes. */
-static void cut(struct udp_batch *b, struct pkt *pkt, uint32_t segment)
+static void cut(struct udp_batch *b, const struct pkt *pkt, uint32_t segment)
 {
     const struct pkt whole = *pkt;
     uint32_t at = 0;

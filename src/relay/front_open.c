@@ -70,7 +70,7 @@ static int open_one(const struct listener_plan *plan, size_t i, int *out_fd, cha
 
 void front_close(struct front_item *item)
 {
-    for (uint32_t i = 0; i < item->sockets; i++) {
+    for (uint32_t i = 0; item->fd != NULL && i < item->sockets; i++) {
         if (item->fd[i] >= 0) {
             (void)close(item->fd[i]);
             item->fd[i] = -1;

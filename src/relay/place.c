@@ -4,10 +4,10 @@
  * A new session is placed when its Allocate has succeeded, before the client knows of it: it goes
  * to its worker together with the answer, so whatever the client sends next finds it there.  What
  * the client has sent until then can only be that Allocate once more, which the core remembers. */
-#include <stdlib.h>
+#include <errno.h>
 #include <string.h>
 
-#include "base/mem.h"
+#include "base/slab.h"
 #include "io/udp_batch.h"
 #include "offload/steer.h"
 #include "relay/directory.h"
@@ -16,6 +16,7 @@
 enum {
     ANSWER_MAX = 2048, /* no response is longer */
     DRAIN_TURNS = 64,
+    DEPARTURES = 1024, /* of one turn; more stay where they are heard */
 };
 
 /* A session that is to leave when the turn ends, and what its client is to be told then. */
@@ -28,7 +29,7 @@ struct departure {
     bool moved;
     struct five_tuple was; /* moved: where the client may still be heard */
     uint32_t len;
-    uint8_t answer[];
+    uint8_t answer[ANSWER_MAX];
 };
 
 static struct worker_listener *slot_of(struct udp_port *port)
@@ -87,7 +88,7 @@ static void steer_here(struct worker *w, const struct five_tuple *tuple, uint32_
 static bool depart(struct worker *w, const struct newcomer *who, struct worker_listener *slot,
                    uint32_t to, bool own_socket, const struct pkt *answer)
 {
-    struct departure *d = answer->len <= ANSWER_MAX ? mem_new(1, sizeof(*d) + answer->len) : NULL;
+    struct departure *d = answer->len <= ANSWER_MAX ? slab_get(w->leaving) : NULL;
 
     if (d == NULL) {
         return false; /* it stays, and works as well as it can */
@@ -227,17 +228,21 @@ void place_departures(struct worker *w)
     while ((node = list_shift(&w->departures)) != NULL) {
         struct departure *d = CONTAINER_OF(node, struct departure, node);
         send_off(w, d);
-        free(d);
+        slab_put(w->leaving, d);
     }
 }
 
-void place_forget(struct worker *w)
+int place_new(struct worker *w)
 {
-    struct list *node;
+    w->leaving = slab_new(sizeof(struct departure), DEPARTURES);
+    return w->leaving != NULL ? 0 : -ENOMEM;
+}
 
-    while ((node = list_shift(&w->departures)) != NULL) {
-        free(CONTAINER_OF(node, struct departure, node));
-    }
+void place_free(struct worker *w)
+{
+    list_init(&w->departures);
+    slab_free(w->leaving);
+    w->leaving = NULL;
 }
 
 /* --- the end -------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/slab.h"
 #include "base/table.h"
 #include "io/udp_batch.h"
 #include "relay/worker_int.h"
@@ -41,6 +42,7 @@ struct forward {
 struct forwards {
     struct table by_tuple;
     struct list by_age;
+    struct slab *slab; /* FORWARDS_MAX of them */
     uint32_t count;
 };
 
@@ -108,7 +110,7 @@ static void forward_free(struct forwards *f, struct forward *forward)
 {
     (void)table_remove(&f->by_tuple, &forward->tuple);
     list_remove(&forward->node);
-    free(forward);
+    slab_put(f->slab, forward);
     f->count--;
 }
 
@@ -116,11 +118,17 @@ static struct forwards *forwards_new(const struct worker *w)
 {
     struct forwards *f = mem_new(1, sizeof(*f));
 
-    if (f != NULL) {
-        table_init(&f->by_tuple, offsetof(struct forward, tuple), sizeof(struct five_tuple),
-                   w->env->front->key);
-        list_init(&f->by_age);
+    if (f == NULL) {
+        return NULL;
     }
+    f->slab = slab_new(sizeof(struct forward), FORWARDS_MAX);
+    if (f->slab == NULL) {
+        free(f);
+        return NULL;
+    }
+    table_init(&f->by_tuple, offsetof(struct forward, tuple), sizeof(struct five_tuple),
+               w->env->front->key);
+    list_init(&f->by_age);
     return f;
 }
 
@@ -139,7 +147,7 @@ void stray_remember(struct worker *w, const struct five_tuple *tuple, uint32_t t
     if (old != NULL) {
         forward_free(f, old);
     }
-    struct forward *forward = mem_new(1, sizeof(*forward));
+    struct forward *forward = slab_get(f->slab);
     if (forward == NULL) {
         return;
     }
@@ -148,7 +156,7 @@ void stray_remember(struct worker *w, const struct five_tuple *tuple, uint32_t t
     forward->expires_ms = w->now_ms + FORWARD_MS;
     list_init(&forward->node);
     if (table_insert(&f->by_tuple, forward) < 0) {
-        free(forward);
+        slab_put(f->slab, forward);
         return;
     }
     list_push(&f->by_age, &forward->node);
@@ -215,8 +223,8 @@ void stray_tick(struct worker *w)
 {
     struct forwards *f = w->forwards;
 
-    while (!list_empty(&f->by_age)) {
-        struct forward *oldest = CONTAINER_OF(f->by_age.next, struct forward, node);
+    LIST_EACH_SAFE (node, &f->by_age) {
+        struct forward *oldest = CONTAINER_OF(node, struct forward, node);
         if (oldest->expires_ms > w->now_ms) {
             return;
         }
@@ -232,10 +240,11 @@ void stray_forget(struct worker *w)
     if (f == NULL) {
         return;
     }
-    while (!list_empty(&f->by_age)) {
-        forward_free(f, CONTAINER_OF(f->by_age.next, struct forward, node));
+    LIST_EACH_SAFE (node, &f->by_age) {
+        forward_free(f, CONTAINER_OF(node, struct forward, node));
     }
     table_fini(&f->by_tuple);
+    slab_free(f->slab);
     free(f);
     w->forwards = NULL;
 }

@@ -136,7 +136,7 @@ static int make_parts(struct worker *w)
     w->socks = slab_new(sizeof(struct relay_sock), 2 * w->env->max_allocations);
     w->client_socks = slab_new(sizeof(struct client_socket), w->env->max_allocations);
     if (w->batch == NULL || w->mailbox == NULL || w->stash == NULL || w->random == NULL ||
-        w->socks == NULL || w->client_socks == NULL) {
+        w->socks == NULL || w->client_socks == NULL || place_new(w) < 0) {
         return -ENOMEM;
     }
     udp_batch_set_gso(w->batch, w->env->gso);
@@ -227,7 +227,7 @@ void worker_free(struct worker *w)
     if (w->batch != NULL && w->streams != NULL) {
         path_flush(w);
     }
-    place_forget(w);
+    place_free(w);
     stray_forget(w);
     turn_server_free(w->core);
     w->core = NULL;

@@ -153,6 +153,7 @@ struct worker {
     struct newcomer newcomer;
     uint8_t stray_hops;        /* of the packet that is being judged: from worker to worker */
     struct forwards *forwards; /* NULL: no client has left for another worker lately */
+    struct slab *leaving;      /* place.c's */
     struct list departures;    /* sessions that leave at the end of this turn (place.c) */
     uint64_t rate_ms;          /* when packets per second were last told */
     uint64_t rate_packets;
@@ -234,7 +235,7 @@ struct worker_listener *worker_slot(struct worker *w, const struct front_item *i
 
 /* Read it from now on / leave it alone.  0; negative errno. */
 MUST_USE int worker_read(struct worker *w, const struct front_item *item, uint32_t socket);
-void worker_unread(struct worker *w, struct worker_listener *listener);
+void worker_unread(struct worker *w, struct worker_listener *slot);
 
 /* No more new clients by `item` (or again). */
 void worker_close_item(struct worker *w, const struct front_item *item, bool closed);
@@ -251,8 +252,9 @@ bool place_newcomer(struct worker *w, const struct pkt *pkt);
 /* Send off those that are to leave.  After a flush. */
 void place_departures(struct worker *w);
 
-/* Let go of them: the worker ends. */
-void place_forget(struct worker *w);
+/* Room for them; 0 or -ENOMEM.  Let go of them: the worker ends. */
+MUST_USE int place_new(struct worker *w);
+void place_free(struct worker *w);
 
 /* Session `session` has begun here. */
 void place_begun(struct worker *w, uint64_t session);
@@ -327,7 +329,7 @@ void travel_drop(struct worker *w, struct session_parcel *chain);
 /* Give the client of `tuple`, which came by `listener`, a socket of its own, and serve what others
  * have sent to it before it was connected.  NULL: it goes on by the listener. */
 struct client_socket *client_socket_open(struct worker *w, const struct five_tuple *tuple,
-                                         struct worker_listener *listener);
+                                         struct worker_listener *slot);
 
 /* One from another worker, by value.  NULL: closed, without room. */
 struct client_socket *client_socket_adopt(struct worker *w, const struct client_socket *from);

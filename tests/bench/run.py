@@ -84,7 +84,8 @@ def one_server(stand, kind, args, directory, case):
         if case.mode == "idle":
             return one_idle(stand, pid, stand.load_command(args.load, case.mode, pids, **case.options))
         if case.stream:
-            return stand.stream_load(args.stream_load, case.mode, pids, seconds=max(1, round(args.seconds)), **case.options)
+            seconds = max(1, round(args.seconds))
+            return stand.stream_load(args.stream_load, case.mode, pids, seconds=seconds, **case.options)
         return stand.load(args.load, case.mode, pids, seconds=args.seconds, **case.options)
 
 

@@ -11,6 +11,8 @@ import time
 
 import pytest
 from conftest import STERNA, Sterna, free_port, wait_for
+
+pytestmark = pytest.mark.long  # it loads servers; its parts have unit tests under the sanitizers
 from streams import openssl
 
 COTURN = shutil.which("turnserver")
