@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "io/udp_control.h"
 
 enum {
     VECS_A_PACKET = 3,
@@ -65,30 +66,6 @@ void bench_tx_free(struct bench_tx *tx)
     free(tx);
 }
 
-static void control_add(struct msghdr *head, int level, int type, const void *p, size_t len)
-{
-    struct cmsghdr *c = (void *)((uint8_t *)head->msg_control + head->msg_controllen);
-
-    c->cmsg_level = level;
-    c->cmsg_type = type;
-    c->cmsg_len = CMSG_LEN(len);
-    memcpy(CMSG_DATA(c), p, len);
-    head->msg_controllen += CMSG_SPACE(len);
-}
-
-static void add_source(struct msghdr *head, const struct net_ip *source)
-{
-    if (net_ip_is_v4(source)) {
-        struct in_pktinfo info = {.ipi_ifindex = 0};
-        memcpy(&info.ipi_spec_dst, net_ip_v4_bytes(source), 4);
-        control_add(head, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
-    } else {
-        struct in6_pktinfo info = {.ipi6_ifindex = 0};
-        memcpy(&info.ipi6_addr, source->b, sizeof(source->b));
-        control_add(head, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
-    }
-}
-
 /* Begin another message of the burst under way. */
 static struct message *open_message(struct bench_tx *tx)
 {
@@ -120,7 +97,7 @@ static struct message *open_message(struct bench_tx *tx)
         head->msg_namelen = way->to->len;
     }
     if (way->source != NULL) {
-        add_source(head, way->source);
+        udp_control_source(head, way->source, 0);
     }
     m->source_len = (uint32_t)head->msg_controllen;
     return m;
@@ -320,7 +297,7 @@ static void seal(struct bench_tx *tx)
         }
         if (m->packets > 1) {
             const uint16_t size = (uint16_t)m->size;
-            control_add(head, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size));
+            udp_control_add(head, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size));
         }
         if (head->msg_controllen == 0) {
             head->msg_control = NULL;

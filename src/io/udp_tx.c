@@ -8,6 +8,7 @@
 
 #include "io/udp.h"
 #include "io/udp_batch_int.h"
+#include "io/udp_control.h"
 
 enum {
     GSO_SURE = 1280 - 40 - 8, /* payload that fits the smallest MTU of IPv6 */
@@ -29,31 +30,6 @@ void udp_tx_queue(struct udp_batch *b, struct pkt *pkt)
     port->tx_last = i;
 }
 
-/* Append one control message of `len` bytes at `p`. */
-static void control_add(struct msghdr *head, int level, int type, const void *p, size_t len)
-{
-    struct cmsghdr *c = (void *)((uint8_t *)head->msg_control + head->msg_controllen);
-
-    c->cmsg_level = level;
-    c->cmsg_type = type;
-    c->cmsg_len = CMSG_LEN(len);
-    memcpy(CMSG_DATA(c), p, len);
-    head->msg_controllen += CMSG_SPACE(len);
-}
-
-static void add_source(struct msghdr *head, const struct pkt *pkt)
-{
-    if (pkt->local.family == NET_V4) {
-        struct in_pktinfo info = {.ipi_ifindex = 0};
-        memcpy(&info.ipi_spec_dst, net_ip_v4_bytes(&pkt->local.ip), 4);
-        control_add(head, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
-    } else {
-        struct in6_pktinfo info = {.ipi6_ifindex = pkt->local.scope};
-        memcpy(&info.ipi6_addr, pkt->local.ip.b, sizeof(pkt->local.ip.b));
-        control_add(head, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
-    }
-}
-
 /* Prepare header `k`, whose pieces are filled in, to send `pkt`, or those that begin with it as
  * segments of `segment` bytes. */
 static void head_fill(struct udp_batch *b, uint32_t k, const struct udp_port *port,
@@ -67,19 +43,19 @@ static void head_fill(struct udp_batch *b, uint32_t k, const struct udp_port *po
     head->msg_control = b->tx_slot[k].control;
     head->msg_controllen = 0;
     if (port->wildcard) {
-        add_source(head, pkt);
+        udp_control_source(head, &pkt->local.ip, pkt->local.scope);
     }
     if (pkt->tos != 0) {
         const int tos = pkt->tos;
-        control_add(head, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, &tos,
-                    sizeof(tos));
+        udp_control_add(head, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, &tos,
+                        sizeof(tos));
     }
     if (pkt->df && !v4) {
         const int on = 1;
-        control_add(head, IPPROTO_IPV6, IPV6_DONTFRAG, &on, sizeof(on));
+        udp_control_add(head, IPPROTO_IPV6, IPV6_DONTFRAG, &on, sizeof(on));
     }
     if (segment != 0) {
-        control_add(head, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(segment));
+        udp_control_add(head, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(segment));
     }
     if (head->msg_controllen == 0) {
         head->msg_control = NULL;

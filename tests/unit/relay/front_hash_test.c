@@ -7,6 +7,7 @@
 #include "io/udp.h"
 #include "log/log.h"
 #include "open_fds.h"
+#include "quiet_log.h"
 #include "relay/front.h"
 
 enum { GROUP = 3, FLOWS = 96 };
@@ -162,15 +163,6 @@ static void hash__that_is_refused_does_no_harm(void **state)
     front_hash_listeners(-1, 2); /* told in the log */
 }
 
-static int quiet(void **state)
-{
-    struct log_options options = log_defaults();
-
-    (void)state;
-    options.level = LOG_ERROR;
-    return log_configure(&options);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,5 +172,5 @@ int main(void)
         cmocka_unit_test(hash__of_one_socket_is_that_socket),
         cmocka_unit_test(hash__that_is_refused_does_no_harm),
     };
-    return cmocka_run_group_tests(tests, quiet, NULL);
+    return cmocka_run_group_tests(tests, quiet_log, NULL);
 }

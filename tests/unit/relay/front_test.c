@@ -10,6 +10,7 @@
 #include "io/udp.h"
 #include "log/log.h"
 #include "open_fds.h"
+#include "quiet_log.h"
 #include "relay_conf.h"
 
 #define BASE "realm=example.org\nno-auth\nno-tls\n"
@@ -430,15 +431,6 @@ static void engine__has_its_options_name(void **state)
     assert_string_equal(front_engine_name(FRONT_DISPATCH), "dispatch");
 }
 
-static int quiet(void **state)
-{
-    struct log_options options = log_defaults();
-
-    (void)state;
-    options.level = LOG_ERROR;
-    return log_configure(&options);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -460,5 +452,5 @@ int main(void)
         cmocka_unit_test(bucket__is_of_both_addresses_and_of_the_key),
         cmocka_unit_test(engine__has_its_options_name),
     };
-    return cmocka_run_group_tests(tests, quiet, NULL);
+    return cmocka_run_group_tests(tests, quiet_log, NULL);
 }

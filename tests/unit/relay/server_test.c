@@ -7,6 +7,7 @@
 
 #include "io/udp.h"
 #include "log/log.h"
+#include "quiet_log.h"
 #include "relay/control.h"
 #include "relay_conf.h"
 #include "wire/stun_code.h"
@@ -181,15 +182,6 @@ static void server__says_why_it_cannot_start(void **state)
     relay_server_stop(server);
 }
 
-static int quiet(void **state)
-{
-    struct log_options options = log_defaults();
-
-    (void)state;
-    options.level = LOG_ERROR;
-    return log_configure(&options);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,5 +191,5 @@ int main(void)
         cmocka_unit_test(server__describes_itself),
         cmocka_unit_test(server__says_why_it_cannot_start),
     };
-    return cmocka_run_group_tests(tests, quiet, NULL);
+    return cmocka_run_group_tests(tests, quiet_log, NULL);
 }

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "log/log.h"
 #include "open_fds.h"
+#include "quiet_log.h"
 #include "relay/server_int.h"
 #include "server_client.h"
 
@@ -364,15 +365,6 @@ static void reload__without_memory_serves_on(void **state)
 #endif
 }
 
-static int quiet(void **state)
-{
-    struct log_options options = log_defaults();
-
-    (void)state;
-    options.level = LOG_ERROR;
-    return log_configure(&options);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -385,5 +377,5 @@ int main(void)
         cmocka_unit_test(workers__are_no_more_than_sockets),
         cmocka_unit_test(reload__without_memory_serves_on),
     };
-    return cmocka_run_group_tests(tests, quiet, NULL);
+    return cmocka_run_group_tests(tests, quiet_log, NULL);
 }
