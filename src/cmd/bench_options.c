@@ -255,7 +255,8 @@ static int take_source(struct bench_plan *plan, const char *arg)
         return usage("--source takes an address or a range of them, not ", arg);
     }
     const uint32_t width = net_ip_is_v4(&plan->source) ? 32 : 128;
-    if (slash != NULL && !number_of(slash + 1, false, width / 8, width, &bits)) {
+    const uint32_t least = width / 8;
+    if (slash != NULL && !number_of(slash + 1, false, least, width, &bits)) {
         return usage("--source takes an address or a range of them, not ", arg);
     }
     plan->source_bits = slash == NULL ? width : (uint32_t)bits;

@@ -123,10 +123,10 @@ static void step_setup(struct bench_engine *e)
         bench_client_start(e, e->started++);
     }
     const uint32_t many = e->setup->clients < FAILED_MANY ? e->setup->clients : FAILED_MANY;
+    const bool refused = total->failed >= many || (e->refusals > 0 && !e->heard);
+    const bool silent = e->heard && is_silent(e, bench_timeout_ms(e) + 1000);
     /* cppcheck-suppress knownConditionTrueFalse; the clients that begin change it */
-    if (total->ready == 0 && (total->failed >= many || (e->refusals > 0 && !e->heard))) {
-        abandon_setup(e);
-    } else if (e->heard && is_silent(e, bench_timeout_ms(e) + 1000)) {
+    if ((total->ready == 0 && refused) || silent) {
         abandon_setup(e);
     } else if (e->started == e->setup->clients && e->active == 0) {
         begin_load(e);

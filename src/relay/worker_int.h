@@ -2,7 +2,7 @@
 /* What the files of a worker share: its inside.
  *
  *   worker.c         the thread, its mail
- *   listen.c         the listening sockets that it reads
+ *   worker_listen.c  the listening sockets that it reads
  *   path.c           packets
  *   place.c          where a new session is to live
  *   travel.c         sessions that go to, and come from, other workers
@@ -226,7 +226,7 @@ void path_too_big(void *arg, struct pkt *pkt);
  * client's own, another thread.  `pkt->port` is the listener's slot. */
 void path_from_listener(struct worker *w, const struct worker_listener *listener, struct pkt *pkt);
 
-/* --- listen.c -----------------------------------------------------------------------------------
+/* --- worker_listen.c ----------------------------------------------------------------------------
  */
 
 /* This worker's side of a socket; not read until worker_read().  NULL without memory. */
