@@ -78,9 +78,9 @@ void proxied_free(struct proxied *proxied)
 static void client_end(struct proxied *p, struct proxied_client *c)
 {
     (void)table_remove(&p->table, &c->key);
-    c->key = (struct proxied_key){.client = {.family = NET_NONE}};
     list_remove(&c->node);
     list_push(&p->free, &c->node);
+    c->key = (struct proxied_key){.client = {.family = NET_NONE}};
 }
 
 static struct proxied_client *longest_unused(const struct proxied *p)
