@@ -172,8 +172,18 @@ static void from_mixed(struct worker *w, const struct worker_listener *listener,
     }
 }
 
+/* A STUN message may be answered in its place, except Send indications, which come in bursts. */
+static bool is_answered(const struct pkt *pkt)
+{
+    return demux_first_byte(pkt->data[0]) == DEMUX_STUN &&
+           (pkt->len < STUN_HEADER || be16(pkt->data) != SEND_INDICATION);
+}
+
 void path_from_listener(struct worker *w, const struct worker_listener *listener, struct pkt *pkt)
 {
+    if (pkt->view && is_answered(pkt) && !own(w, pkt)) {
+        return;
+    }
     if (listener->port.role == WORKER_MIXED_LISTENER) {
         from_mixed(w, listener, pkt);
     } else if (passes(w, listener, pkt)) {
@@ -189,13 +199,6 @@ static inline void from_peer(struct worker *w, struct turn_relay *relay, struct 
     if (turn_server_peer_packet(w->core, relay, pkt, w->now_ms) == TURN_TO_CLIENT) {
         path_to_client(w, pkt, STREAM_DATAGRAM);
     }
-}
-
-/* A STUN message may be answered in its place, except Send indications, which come in bursts. */
-static bool is_answered(const struct pkt *pkt)
-{
-    return demux_first_byte(pkt->data[0]) == DEMUX_STUN &&
-           (pkt->len < STUN_HEADER || be16(pkt->data) != SEND_INDICATION);
 }
 
 /* The listener of `port` if its packets have to be looked at one by one; NULL: it is as always. */
@@ -220,7 +223,7 @@ static void from_stranger(struct worker *w, struct udp_port *port, struct pkt *p
     const struct client_socket *sock = CONTAINER_OF(port, struct client_socket, port);
     struct worker_listener *slot = worker_slot(w, sock->item, sock->socket);
 
-    if (slot != NULL && own(w, pkt)) {
+    if (slot != NULL) {
         pkt->port = &slot->port;
         path_from_listener(w, slot, pkt);
     }
@@ -257,7 +260,6 @@ static void serve_mixed(struct worker *w, struct udp_port *port)
     const struct worker_listener *listener = CONTAINER_OF(port, struct worker_listener, port);
     struct pkt *pkt = NULL;
 
-    port->gro_never = true; /* records and headers of balancers want each packet by itself */
     make_room(w, ROOM_MIN);
     const uint32_t n = udp_rx(w->batch, port, CLIENT_DTLS_DATAGRAMS, &pkt);
     w->batch_in_use = true;

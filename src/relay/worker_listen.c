@@ -46,6 +46,8 @@ static struct worker_listener *slot_new(struct worker *w, const struct front_ite
     udp_adopt(&slot->port, spec->stream ? -1 : item->fd[socket], &spec->addr, false);
     slot->port.role = is_mixed(spec) ? WORKER_MIXED_LISTENER : WORKER_LISTENER;
     slot->port.watch.fn = path_ready;
+    /* Records, and headers of balancers, want each packet by itself. */
+    slot->port.gro_never = is_mixed(spec);
     slot->port.closing = true;
     slot->stream.handler = &client_stream_handler;
     slot->stream.owner = spec;
