@@ -1,51 +1,66 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/bucket.h"
 
-enum { TOKENS_PER_BYTE = 1000, MIN_DEPTH = 65536 };
+/* Times beyond this many milliseconds (278 years) count as this. */
+static const uint64_t last_ms = UINT64_C(1) << 43;
 
-static uint64_t rate_within(uint64_t rate)
+static uint64_t ns_of(uint64_t now_ms)
 {
-    return rate < BUCKET_RATE_MAX ? rate : BUCKET_RATE_MAX;
+    return (now_ms < last_ms ? now_ms : last_ms) * 1000000;
 }
 
-/* Tokens in a full bucket; at most 2^50. */
-static uint64_t depth_of(uint64_t rate)
+void bucket_init(struct bucket *b)
 {
-    return (rate > MIN_DEPTH ? rate : MIN_DEPTH) * TOKENS_PER_BYTE;
-}
-
-void bucket_init(struct bucket *b, uint64_t rate, uint64_t now_ms)
-{
-    b->tokens = depth_of(rate_within(rate));
-    b->last_ms = now_ms;
-}
-
-static void refill(struct bucket *b, uint64_t rate, uint64_t now_ms)
-{
-    const uint64_t depth = depth_of(rate);
-    const uint64_t elapsed = now_ms > b->last_ms ? now_ms - b->last_ms : 0;
-    uint64_t gain;
-
-    if (b->tokens >= depth || __builtin_mul_overflow(elapsed, rate, &gain) ||
-        gain > depth - b->tokens) {
-        b->tokens = depth;
-    } else {
-        b->tokens += gain;
-    }
-    b->last_ms = now_ms;
+    b->busy_until_ns = 0;
 }
 
 bool bucket_take(struct bucket *b, uint64_t rate, uint32_t bytes, uint64_t now_ms)
 {
-    const uint64_t price = (uint64_t)bytes * TOKENS_PER_BYTE;
+    if (rate == 0) {
+        return true;
+    }
+    const uint64_t after_ns = bucket_after(b->busy_until_ns, rate, bytes, ns_of(now_ms));
+    if (after_ns == 0) {
+        return false;
+    }
+    b->busy_until_ns = after_ns;
+    return true;
+}
+
+bool bucket_take_shared(struct bucket *b, uint64_t rate, uint32_t bytes, uint64_t now_ms)
+{
+    const uint64_t now_ns = ns_of(now_ms);
+    uint64_t busy_ns = __atomic_load_n(&b->busy_until_ns, __ATOMIC_RELAXED);
+    uint64_t after_ns;
 
     if (rate == 0) {
         return true;
     }
-    refill(b, rate_within(rate), now_ms);
-    if (b->tokens < price) {
-        return false;
-    }
-    b->tokens -= price;
+    do {
+        after_ns = bucket_after(busy_ns, rate, bytes, now_ns);
+        if (after_ns == 0) {
+            return false;
+        }
+    } while (!__atomic_compare_exchange_n(&b->busy_until_ns, &busy_ns, after_ns, true,
+                                          __ATOMIC_RELAXED, __ATOMIC_RELAXED));
     return true;
+}
+
+struct bucket bucket_read_shared(const struct bucket *b)
+{
+    return (struct bucket){__atomic_load_n(&b->busy_until_ns, __ATOMIC_RELAXED)};
+}
+
+uint64_t bucket_idle_ns(const struct bucket *b, uint64_t now_ms)
+{
+    const uint64_t end_ns = ns_of(now_ms) + BUCKET_EPOCH_NS;
+
+    return end_ns > b->busy_until_ns ? end_ns - b->busy_until_ns : 0;
+}
+
+struct bucket bucket_of_idle(uint64_t idle_ns, uint64_t now_ms)
+{
+    const uint64_t end_ns = ns_of(now_ms) + BUCKET_EPOCH_NS;
+
+    return (struct bucket){idle_ns < end_ns ? end_ns - idle_ns : 0};
 }

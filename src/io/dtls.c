@@ -117,9 +117,9 @@ struct dtls *dtls_new(const struct dtls_limits *limits, const struct dtls_hooks 
     wheel_init(&dtls->wheel, now_ms);
     table_init(&dtls->clients, offsetof(struct dtls_client, key), sizeof(struct dtls_key), key);
     dtls->source_key = key;
-    bucket_init(&dtls->begun, BUCKET_RATE_MAX, now_ms); /* full, whatever the rate is */
+    bucket_init(&dtls->begun);
     for (size_t i = 0; i < DTLS_SOURCES; i++) {
-        bucket_init(&dtls->source[i].begun, BUCKET_RATE_MAX, now_ms);
+        bucket_init(&dtls->source[i].begun);
     }
     dtls_set_limits(dtls, limits);
     dtls->slab = slab_new(sizeof(struct dtls_client), UINT32_MAX); /* the limits may change */

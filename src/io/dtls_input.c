@@ -79,10 +79,11 @@ static bool hello_has_cookie(struct dtls *dtls, struct dtls_arrival *arrival,
     return right > 0;
 }
 
+/* A byte less than its share: a bucket rounds up what each takes, and `per_s` at once must fit. */
 static bool rate_allows(struct dtls *dtls, struct bucket *bucket, uint32_t per_s)
 {
-    return bucket_take(bucket, (uint64_t)per_s * BUCKET_BYTES_A_HANDSHAKE, BUCKET_BYTES_A_HANDSHAKE,
-                       dtls->now_ms);
+    return bucket_take(bucket, (uint64_t)per_s * BUCKET_BYTES_A_HANDSHAKE,
+                       BUCKET_BYTES_A_HANDSHAKE - 1, dtls->now_ms);
 }
 
 /* The source first: who asks too often takes nothing from the others. */

@@ -63,6 +63,12 @@ struct udp_batch *udp_batch_new(udp_too_big_fn too_big, void *arg)
 void udp_batch_set_gso(struct udp_batch *b, bool on)
 {
     b->gso = on;
+    b->gro = on;
+}
+
+void udp_batch_no_gro(struct udp_batch *b)
+{
+    b->gro = false;
 }
 
 void udp_batch_free(struct udp_batch *b)

@@ -59,6 +59,10 @@ void udp_batch_free(struct udp_batch *batch);
 /* Let sockets receive and send bursts as one message: for kernels that passed udp_gso_test(). */
 void udp_batch_set_gso(struct udp_batch *batch, bool on);
 
+/* But leave each packet that comes by itself: something below wants them so (the kernel path, which
+ * forwards single packets). */
+void udp_batch_no_gro(struct udp_batch *batch);
+
 /* How many messages fit in. */
 uint32_t udp_batch_room(const struct udp_batch *batch);
 

@@ -40,6 +40,7 @@ struct udp_batch {
     uint32_t buffers; /* that are in use */
     uint32_t spares;  /* of them beyond UDP_BATCH: see udp_batch_own() */
     bool gso;
+    bool gro;
 
     /* Receiving: the headers point at the buffers once and for all. */
     struct mmsghdr rx_head[UDP_BATCH];

@@ -182,7 +182,7 @@ uint32_t udp_rx(struct udp_batch *b, struct udp_port *port, uint32_t max, struct
     const uint32_t came = b->used - first;
     stats_add(&b->count.rx_batches, 1);
     stats_add(&b->count.rx_packets, came);
-    if (b->gso && !port->gro) {
+    if (b->gro && !port->gro) {
         udp_gro_learn(port, *out, came);
     }
     return came;

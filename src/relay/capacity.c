@@ -2,36 +2,35 @@
 #include "relay/capacity.h"
 
 #include <stdbool.h>
+#include <stddef.h>
+
+#include "base/bucket_rule.h"
 
 enum { LEASE_BYTES = 64 * 1024, LEASES_PER_S = 16 };
-
-static const uint64_t ns_per_s = 1000000000;
 
 void capacity_set(struct capacity *c, uint64_t rate)
 {
     atomic_store_explicit(&c->rate, rate, memory_order_relaxed);
 }
 
-/* The time that `bytes` take, rounded up; both factors stay far from 2^64. */
-static uint64_t duration_ns(uint64_t bytes, uint64_t rate)
+void capacity_share(struct capacity *c, __u64 *busy_until_ns)
 {
-    return (bytes * ns_per_s + rate - 1) / rate;
+    c->shared = busy_until_ns;
 }
 
 static bool sell(struct capacity *c, uint64_t rate, uint64_t bytes, uint64_t now_ns)
 {
-    const uint64_t burst_ns = rate < LEASE_BYTES ? duration_ns(LEASE_BYTES, rate) : ns_per_s;
-    const uint64_t past_ns = now_ns > burst_ns ? now_ns - burst_ns : 0;
-    uint64_t busy_ns = atomic_load_explicit(&c->busy_until_ns, memory_order_relaxed);
-    uint64_t after_ns;
+    __u64 *line = c->shared != NULL ? c->shared : &c->busy_until_ns;
+    __u64 busy_ns = __atomic_load_n(line, __ATOMIC_RELAXED);
+    __u64 after_ns;
 
     do {
-        after_ns = (busy_ns > past_ns ? busy_ns : past_ns) + duration_ns(bytes, rate);
-        if (after_ns > now_ns) {
+        after_ns = bucket_after(busy_ns, rate, (uint32_t)bytes, now_ns);
+        if (after_ns == 0) {
             return false;
         }
-    } while (!atomic_compare_exchange_weak_explicit(&c->busy_until_ns, &busy_ns, after_ns,
-                                                    memory_order_relaxed, memory_order_relaxed));
+    } while (!__atomic_compare_exchange_n(line, &busy_ns, after_ns, true, __ATOMIC_RELAXED,
+                                          __ATOMIC_RELAXED));
     return true;
 }
 

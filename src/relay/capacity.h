@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The bandwidth of the whole server (`bps-capacity`), leased to the workers in pieces so that they
- * seldom meet: one atomic exchange for some 64 KiB.
+ * seldom meet: one atomic exchange for some 64 KiB.  The kernel path takes from the same line.
  *
  * Owner   the relay server.  Thread  capacity_lease(): any; capacity_set(): control.
  * Clock   passed in, monotonic milliseconds of any worker. */
 #pragma once
 
+#include <linux/types.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* One direction.  What was sold is kept as the time until which the line is busy with it. */
+/* One direction.  What was sold is kept as base/bucket_rule.h says. */
 struct capacity {
     _Atomic uint64_t rate; /* bytes a second */
-    _Atomic uint64_t busy_until_ns;
+    __u64 busy_until_ns;   /* atomic */
+    __u64 *shared;         /* where that is kept instead, or NULL */
 };
+
+/* Sell from `busy_until_ns`, which others take from as well (the kernel path's programs), and which
+ * outlives `c`.  Before there are threads. */
+void capacity_share(struct capacity *c, __u64 *busy_until_ns);
 
 /* `rate` 0 leases nothing: callers without a limit do not ask. */
 void capacity_set(struct capacity *c, uint64_t rate);

@@ -30,6 +30,7 @@ int turn_tables_init(struct turn_tables *t, struct wheel *wheel, struct hash_key
     *t = (struct turn_tables){.wheel = wheel, .next_session = 1};
     list_init(&t->allocs);
     list_init(&t->tombs);
+    list_init(&t->flows);
     table_init(&t->by_tuple, offsetof(struct turn_alloc, tuple), sizeof(struct five_tuple), key);
     table_init(&t->perms, offsetof(struct turn_perm, key), sizeof(struct turn_perm_key), key);
     table_init(&t->by_number, offsetof(struct turn_chan, number), sizeof(struct turn_chan_number),

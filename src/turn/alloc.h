@@ -62,11 +62,19 @@ struct turn_chan_peer {
     struct net_addr addr;
 };
 
+/* A channel at the path below the core (flow.c). */
+struct turn_handed {
+    uint32_t handle;      /* 0: the path below does not have it */
+    uint64_t until_ms[2]; /* the deadlines it was told last, towards peer and client */
+    struct list node;     /* in tables->flows while there is a handle */
+};
+
 struct turn_chan {
     struct turn_chan_number number;
     struct turn_chan_peer peer;
     uint64_t expires_ms;
     struct list node; /* in alloc->chans */
+    struct turn_handed flow;
 };
 
 /* RFC 6062: a connection between a TCP relay and a peer, until the client binds one of its own to
@@ -119,11 +127,13 @@ struct turn_alloc {
     struct five_tuple tuple; /* packets to the client go there */
     uint32_t chan_count;
     uint64_t session;
-    void *listener;             /* what reaches the client */
-    struct turn_mobile *mobile; /* NULL: it was not asked for */
-    struct turn_relay relay[2]; /* [0] IPv4, [1] IPv6; unused: port is NULL */
-    struct bucket to_peer;      /* max-bps */
-    struct bucket to_client;
+    void *listener;              /* what reaches the client */
+    struct turn_mobile *mobile;  /* NULL: it was not asked for */
+    struct turn_relay relay[2];  /* [0] IPv4, [1] IPv6; unused: port is NULL */
+    struct bucket bucket[2];     /* max-bps: towards the peer, towards the client */
+    struct bucket *shared;       /* the two while the path below takes from them, too; or NULL */
+    uint32_t limit;              /* its handle of those, or 0 */
+    uint32_t flow_count;         /* channels that the path below has */
     struct turn_perm *last_perm; /* that was asked for with turn_perm_again(), or NULL */
     struct turn_chan *last_chan; /* and turn_chan_again(), turn_chan_with() */
     struct list perms;
@@ -184,6 +194,8 @@ struct turn_tables {
     struct slab *long_name_slab;
     struct list allocs;
     struct list tombs;
+    struct list flows; /* channels that the path below has: usage is asked for in this order */
+    uint32_t flow_count;
     struct wheel *wheel;
     uint64_t next_session;
     uint32_t generation; /* of the configuration */
@@ -308,6 +320,10 @@ MUST_USE int turn_chan_bind(struct turn_tables *t, struct turn_alloc *alloc, uin
                             const struct net_addr *peer, uint32_t max, uint64_t expires_ms,
                             uint64_t now_ms);
 void turn_chan_remove(struct turn_tables *t, struct turn_alloc *alloc, struct turn_chan *chan);
+
+/* The channel is about to go: take it back from the path below, which has it (flow.c).  `t` belongs
+ * to a server. */
+void turn_flow_leave(struct turn_tables *t, struct turn_alloc *alloc, struct turn_chan *chan);
 
 /* --- peer data connections (conn.c) -------------------------------------------------------------
  */

@@ -236,8 +236,8 @@ static struct turn_alloc *make_record(struct turn_call *call)
     alloc->listener = call->pkt->port;
     alloc->key = call->user_key;
     memcpy(alloc->tid, call->req->msg.tid, STUN_TID);
-    bucket_init(&alloc->to_peer, s->config->max_bps, call->now_ms);
-    bucket_init(&alloc->to_client, s->config->max_bps, call->now_ms);
+    bucket_init(&alloc->bucket[0]);
+    bucket_init(&alloc->bucket[1]);
     return alloc;
 }
 

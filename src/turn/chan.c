@@ -120,6 +120,9 @@ int turn_chan_bind(struct turn_tables *t, struct turn_alloc *alloc, uint16_t num
 
 void turn_chan_remove(struct turn_tables *t, struct turn_alloc *alloc, struct turn_chan *chan)
 {
+    if (chan->flow.handle != 0) {
+        turn_flow_leave(t, alloc, chan);
+    }
     if (alloc->last_chan == chan) {
         alloc->last_chan = NULL;
     }

@@ -39,22 +39,37 @@ static bool capacity_take(struct turn_server *s, enum direction way, uint32_t by
     return true;
 }
 
-/* max-bps and bps-capacity; DROP_COUNT when the packet may pass. */
-static inline enum drop over_limit(struct turn_server *s, struct turn_alloc *alloc,
+/* Take `bytes` of the allocation's bandwidth, from where the path below the core takes it, too. */
+static bool share_take(struct turn_alloc *alloc, enum direction way, uint64_t rate, uint32_t bytes,
+                       uint64_t now_ms)
+{
+    return alloc->shared == NULL ? bucket_take(&alloc->bucket[way], rate, bytes, now_ms)
+                                 : bucket_take_shared(&alloc->shared[way], rate, bytes, now_ms);
+}
+
+/* Apart, so that what a server without limits goes through remains short. */
+static NOINLINE enum drop over_any(struct turn_server *s, struct turn_alloc *alloc,
                                    enum direction way, uint32_t bytes, uint64_t now_ms)
 {
-    struct bucket *bucket = way == TO_PEER ? &alloc->to_peer : &alloc->to_client;
-
     if (s->config->limit_capacity && !capacity_take(s, way, bytes, now_ms)) {
         return DROP_CAPACITY;
     }
-    if (s->config->max_bps != 0 && !bucket_take(bucket, s->config->max_bps, bytes, now_ms)) {
+    if (s->config->max_bps != 0 && !share_take(alloc, way, s->config->max_bps, bytes, now_ms)) {
         if (s->config->limit_capacity) {
             s->lease[way] += bytes; /* it is not relayed: the server's share is left */
         }
         return DROP_BANDWIDTH;
     }
     return DROP_COUNT;
+}
+
+/* max-bps and bps-capacity; DROP_COUNT when the packet may pass. */
+static inline enum drop over_limit(struct turn_server *s, struct turn_alloc *alloc,
+                                   enum direction way, uint32_t bytes, uint64_t now_ms)
+{
+    return s->config->max_bps == 0 && !s->config->limit_capacity
+               ? DROP_COUNT
+               : over_any(s, alloc, way, bytes, now_ms);
 }
 
 /* RFC 8656 sections 14 to 16: DSCP and ECN as they came, or the alternate values.  A stream has no

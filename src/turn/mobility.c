@@ -271,6 +271,7 @@ enum stun_code turn_mobility_move(struct turn_call *call)
         call->ticket_out = false;
         return STUN_INSUFFICIENT_CAPACITY;
     }
+    turn_flow_update(call->server, alloc, NULL, call->now_ms);
     mobile->serial++;
     mobile->moved_ms = call->now_ms;
     memcpy(mobile->tid, call->req->msg.tid, STUN_TID);
@@ -291,6 +292,7 @@ void turn_mobility_arrive(struct turn_server *s, struct turn_alloc *alloc, uint6
     turn_alloc_readdress(&s->tables, alloc, &mobile->coming);
     alloc->listener = mobile->listener;
     tell_left(s, alloc, &was, was_listener);
+    turn_flow_update(s, alloc, NULL, now_ms);
 }
 
 void turn_mobility_stay(struct turn_server *s, struct turn_alloc *alloc)

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The session parcel: the one place that says what a session is made of.
  *
- *   version 3 | 5-tuple | session | mobility | age | tid | reservation | user | key | 2 relays |
+ *   version 4 | 5-tuple | session | mobility | age | tid | reservation | user | key | 2 relays |
  * buckets | traffic | permissions | channels
  *
- * Numbers are big-endian; times are milliseconds that are left (or have passed: age). */
+ * Numbers are big-endian; times are milliseconds that are left (or have passed: age), but for the
+ * buckets, nanoseconds that were idle. */
 #include <errno.h>
 #include <string.h>
 
 #include "turn/turn_int.h"
 
-enum { PARCEL_VERSION = 3, KEY_MD5 = 1, KEY_SHA256 = 2 };
+enum { PARCEL_VERSION = 4, KEY_MD5 = 1, KEY_SHA256 = 2 };
 
 /* --- reading: a bounded cursor with a sticky error ----------------------------------------------
  */
@@ -220,17 +221,12 @@ static int take_mobile(struct turn_tables *t, struct turn_alloc *alloc, struct r
     return turn_mobile_come(t, alloc, &coming, listener) < 0 ? -ENOSPC : 0;
 }
 
-static void put_bucket(struct writer *w, const struct bucket *bucket, uint64_t now_ms)
+/* As the nanoseconds they were idle. */
+static void put_buckets(struct writer *w, const struct turn_alloc *alloc, uint64_t now_ms)
 {
-    writer_be64(w, bucket->tokens);
-    writer_be64(w, now_ms - bucket->last_ms);
-}
-
-static void take_bucket(struct reader *r, struct bucket *bucket, uint64_t now_ms)
-{
-    bucket->tokens = take_number(r, 8);
-    const uint64_t age_ms = take_number(r, 8);
-    bucket->last_ms = age_ms < now_ms ? now_ms - age_ms : 0;
+    for (int i = 0; i < 2; i++) {
+        writer_be64(w, bucket_idle_ns(&alloc->bucket[i], now_ms));
+    }
 }
 
 static void put_traffic(struct writer *w, const struct turn_traffic *traffic)
@@ -314,16 +310,17 @@ static int take_chans(struct turn_tables *t, struct turn_alloc *alloc, struct re
 /* --- the whole ----------------------------------------------------------------------------------
  */
 
-int turn_server_pack(const struct turn_server *s, const struct five_tuple *tuple, uint64_t now_ms,
+int turn_server_pack(struct turn_server *s, const struct five_tuple *tuple, uint64_t now_ms,
                      struct writer *out)
 {
-    const struct turn_alloc *alloc = turn_alloc_find(&s->tables, tuple);
+    struct turn_alloc *alloc = turn_alloc_find(&s->tables, tuple);
     if (alloc == NULL) {
         return -ENOENT;
     }
     if (alloc->protocol != NET_UDP) {
         return -EOPNOTSUPP;
     }
+    turn_flow_end(s, alloc, NULL); /* or it would relay what the parcel does not count */
     writer_u8(out, PARCEL_VERSION);
     put_tuple(out, &alloc->tuple);
     writer_be64(out, alloc->session);
@@ -335,8 +332,7 @@ int turn_server_pack(const struct turn_server *s, const struct five_tuple *tuple
     put_key(out, &alloc->key);
     put_relay(out, &alloc->relay[0], alloc->family_code[0], now_ms);
     put_relay(out, &alloc->relay[1], alloc->family_code[1], now_ms);
-    put_bucket(out, &alloc->to_peer, now_ms);
-    put_bucket(out, &alloc->to_client, now_ms);
+    put_buckets(out, alloc, now_ms);
     put_traffic(out, &alloc->traffic);
     put_perms(out, alloc, now_ms);
     put_chans(out, alloc, now_ms);
@@ -363,8 +359,8 @@ static int unpack_body(struct turn_tables *t, struct turn_alloc *alloc, struct r
             return err;
         }
     }
-    take_bucket(r, &alloc->to_peer, now_ms);
-    take_bucket(r, &alloc->to_client, now_ms);
+    alloc->bucket[0] = bucket_of_idle(take_number(r, 8), now_ms);
+    alloc->bucket[1] = bucket_of_idle(take_number(r, 8), now_ms);
     take_traffic(r, &alloc->traffic);
     err = take_perms(t, alloc, r, now_ms);
     if (err == 0) {
@@ -409,7 +405,7 @@ int turn_server_unpack(struct turn_server *s, struct bytes parcel, void *listene
         alloc->relay[i].port = ports[i];
         out_relays[i] = ports[i] != NULL ? &alloc->relay[i] : NULL;
     }
-    turn_recheck(s, alloc); /* the rules here may be others than where it came from */
+    turn_recheck(s, alloc, now_ms); /* the rules here may be others than where it came from */
     turn_alloc_sweep(&s->tables, alloc, now_ms); /* sets the timer */
     return 0;
 }
@@ -420,6 +416,7 @@ int turn_server_forget(struct turn_server *s, const struct five_tuple *tuple)
     if (alloc == NULL) {
         return -ENOENT;
     }
+    turn_flow_end(s, alloc, NULL);
     alloc->relay[0].port = NULL;
     alloc->relay[1].port = NULL;
     turn_tombstone_keep(&s->tables, alloc, true, s->now_ms);

@@ -64,8 +64,9 @@ enum stun_code turn_on_create_permission(struct turn_call *call)
             return STUN_INSUFFICIENT_CAPACITY;
         }
     }
+    uint32_t count = 0;
     rest = call->req->peers;
-    while (turn_req_next_peer(call->req, &rest, &peer) > 0) {
+    for (; turn_req_next_peer(call->req, &rest, &peer) > 0; count++) {
         struct turn_perm *perm =
             turn_perm_get(&s->tables, call->alloc, &peer.ip, config->max_permissions, call->now_ms);
         if (perm != NULL) { /* it is there: the first walk made it */
@@ -74,6 +75,7 @@ enum stun_code turn_on_create_permission(struct turn_call *call)
             turn_tell(s, call->alloc, TURN_EVENT_PERMISSION, &peer);
         }
     }
+    turn_flow_update(s, call->alloc, count == 1 ? &peer.ip : NULL, call->now_ms);
     return STUN_OK;
 }
 
@@ -119,6 +121,7 @@ enum stun_code turn_on_channel_bind(struct turn_call *call)
     /* A ChannelBind is a CreatePermission, too (RFC 8656 section 12.2). */
     turn_perm_refresh(&s->tables, call->alloc, perm,
                       call->now_ms + (uint64_t)config->permission_s * 1000);
+    turn_flow_update(s, call->alloc, &peer->ip, call->now_ms);
     turn_tell(s, call->alloc, TURN_EVENT_CHANNEL, peer);
     return STUN_OK;
 }

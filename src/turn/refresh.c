@@ -48,6 +48,7 @@ enum stun_code turn_on_refresh(struct turn_call *call)
         }
     }
     if (!delete) {
+        turn_flow_update(s, call->alloc, NULL, call->now_ms);
         turn_tell(s, call->alloc, TURN_EVENT_REFRESHED, NULL);
     } else {
         call->alloc = NULL; /* it may be gone */

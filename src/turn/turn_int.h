@@ -267,6 +267,21 @@ void turn_mobility_heard(struct turn_server *s, struct turn_alloc *alloc,
 void turn_mobility_arrive(struct turn_server *s, struct turn_alloc *alloc, uint64_t now_ms);
 void turn_mobility_stay(struct turn_server *s, struct turn_alloc *alloc);
 
+/* --- flow.c: channels at the path below the core ------------------------------------------------
+ */
+
+/* Something of `alloc` may have changed: tell the path below what of it differs.  It concerns the
+ * channels of peers with the address `ip`, or all (NULL).  Not before turn_flow_judged() when the
+ * configuration is a new one. */
+void turn_flow_update(struct turn_server *s, struct turn_alloc *alloc, const struct net_ip *ip,
+                      uint64_t now_ms);
+
+/* The configuration in force has judged `alloc`: the same, and all of it is told again. */
+void turn_flow_judged(struct turn_server *s, struct turn_alloc *alloc, uint64_t now_ms);
+
+/* Take its channels back: those of `relay`, or all (NULL). */
+void turn_flow_end(struct turn_server *s, struct turn_alloc *alloc, const struct turn_relay *relay);
+
 /* --- data.c ------------------------------------------------------------------------------------
  */
 
@@ -287,7 +302,7 @@ void turn_end_allocation(struct turn_server *s, struct turn_alloc *alloc, enum t
                          uint64_t now_ms);
 
 /* Take away what the gate of the configuration in force does not grant. */
-void turn_recheck(struct turn_server *s, struct turn_alloc *alloc);
+void turn_recheck(struct turn_server *s, struct turn_alloc *alloc, uint64_t now_ms);
 
 /* Take away what of `alloc` has expired by `now_ms`.  Returns `alloc`, or NULL when it is gone. */
 struct turn_alloc *turn_expire(struct turn_server *s, struct turn_alloc *alloc, uint64_t now_ms);

@@ -150,6 +150,7 @@ void turn_tell(struct turn_server *s, const struct turn_alloc *alloc, enum turn_
 static void close_relay(struct turn_server *s, struct turn_relay *relay)
 {
     if (relay->port != NULL) {
+        turn_flow_end(s, relay->alloc, relay);
         s->fx.relay_close(s->fx.arg, relay->port);
         relay->port = NULL;
     }
@@ -160,6 +161,7 @@ void turn_end_allocation(struct turn_server *s, struct turn_alloc *alloc, enum t
 {
     turn_end_conns(s, alloc);
     turn_mobility_stay(s, alloc);
+    turn_flow_end(s, alloc, NULL);
     turn_tell(s, alloc, kind, NULL);
     close_relay(s, &alloc->relay[0]);
     close_relay(s, &alloc->relay[1]);
@@ -234,6 +236,7 @@ void turn_server_client_closed(struct turn_server *s, const struct five_tuple *t
     }
     if (coming) {
         turn_mobility_stay(s, alloc);
+        turn_flow_update(s, alloc, NULL, now_ms);
     } else if (moving) { /* RFC 8016 section 3.2.2: the client closes its old connection */
         turn_mobility_arrive(s, alloc, now_ms);
     } else {
@@ -373,7 +376,7 @@ void turn_server_configure(struct turn_server *s, const struct turn_config *conf
     limiters_configure(s);
 }
 
-void turn_recheck(struct turn_server *s, struct turn_alloc *alloc)
+void turn_recheck(struct turn_server *s, struct turn_alloc *alloc, uint64_t now_ms)
 {
     const struct gate *gate = s->config->gate;
 
@@ -394,17 +397,17 @@ void turn_recheck(struct turn_server *s, struct turn_alloc *alloc)
     }
     turn_recheck_conns(s, alloc);
     alloc->gate_generation = s->tables.generation;
+    turn_flow_judged(s, alloc, now_ms);
 }
 
 bool turn_server_recheck(struct turn_server *s, uint32_t budget, uint64_t now_ms)
 {
-    (void)now_ms;
     for (uint32_t i = 0; i < budget && !list_empty(&s->tables.allocs); i++) {
         struct turn_alloc *alloc = CONTAINER_OF(s->tables.allocs.next, struct turn_alloc, node);
         if (alloc->gate_generation == s->tables.generation) {
             return true; /* the list keeps those judged last at its end */
         }
-        turn_recheck(s, alloc);
+        turn_recheck(s, alloc, now_ms);
         list_remove(&alloc->node);
         list_push(&s->tables.allocs, &alloc->node);
     }

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/attr.h"
+#include "base/bucket.h"
 #include "base/hash.h"
 #include "base/net_addr.h"
 #include "base/pkt.h"
@@ -98,6 +99,22 @@ struct turn_traffic {
     uint64_t to_client_bytes;
 };
 
+/* A bound channel of a client on UDP, as the path below the core has to know it.  Valid during the
+ * call only. */
+struct turn_flow {
+    uint64_t session;
+    uint16_t number;
+    struct net_addr client; /* and the address that it sends to */
+    struct net_addr server;
+    struct net_addr relay; /* the local address of the relay socket */
+    struct net_addr peer;
+    uint32_t limit; /* limit_open()'s, or 0 */
+    /* Relayed while now < until.  Towards the peer the channel and the relay count; towards the
+     * client the permission, too. */
+    uint64_t to_peer_until_ms;
+    uint64_t to_client_until_ms;
+};
+
 /* What the core asks of its surroundings.  No call may come back into the core. */
 struct turn_effects {
     void *arg; /* first argument of every call */
@@ -145,6 +162,25 @@ struct turn_effects {
 
     /* Tell of something that happened. */
     void (*event)(void *arg, const struct turn_event *event);
+
+    /* A path below this core that relays the packets of bound channels by itself; all NULL when
+     * there is none.  What it does not relay comes here as before.
+     *
+     * flow_open() hands a channel over: a handle, or 0 when it is not taken (it may be offered
+     * again when something of it changes).  flow_renew() tells other deadlines.  flow_usage() tells
+     * what was relayed since the last call, flow_close() that and takes the channel back: no packet
+     * of it is relayed below afterwards. */
+    uint32_t (*flow_open)(void *arg, const struct turn_flow *flow);
+    void (*flow_renew)(void *arg, uint32_t handle, uint64_t to_peer_until_ms,
+                       uint64_t to_client_until_ms);
+    void (*flow_usage)(void *arg, uint32_t handle, struct turn_traffic *out);
+    void (*flow_close)(void *arg, uint32_t handle, struct turn_traffic *out);
+
+    /* The two buckets (towards peer, towards client) of an allocation in memory that both paths
+     * take from; they begin as `from`.  A handle with `*out`, or 0: none, and no channel is handed
+     * over while max-bps is set. */
+    uint32_t (*limit_open)(void *arg, const struct bucket from[2], struct bucket **out);
+    void (*limit_close)(void *arg, uint32_t handle);
 };
 
 struct turn_server_options {
@@ -288,11 +324,17 @@ uint32_t turn_server_tick(struct turn_server *server, uint64_t now_ms, uint32_t 
 /* A time not later than the next deadline; UINT64_MAX when there is none. */
 uint64_t turn_server_next_deadline(const struct turn_server *server);
 
+/* Ask the path below the core what it has relayed, at most `budget` channels a call, those first
+ * that were not asked for longest.  Returns how many were asked.  Between two calls (about a second
+ * apart) counters and traffic lag behind; what tells the end of a session is exact. */
+uint32_t turn_server_collect(struct turn_server *server, uint32_t budget);
+
 /* Wall clock for nonces, Unix seconds; call at least once a second while packets flow. */
 void turn_server_set_wall(struct turn_server *server, uint64_t wall_s);
 
 /* Use another configuration from now on; the old one is no longer borrowed afterwards.  Permissions
- * and channels that its gate no longer grants are taken away by turn_server_recheck(). */
+ * and channels that its gate no longer grants are taken away by turn_server_recheck(), which also
+ * tells the path below of all others again. */
 void turn_server_configure(struct turn_server *server, const struct turn_config *config);
 
 /* Ask the gate again about every permission and channel, `budget` allocations a call.  Returns true
@@ -331,8 +373,10 @@ enum { TURN_PARCEL_HEAD = 512 + CREDENTIAL_NAME_MAX, TURN_PARCEL_PERM = 24, TURN
 
 /* Write the session of `tuple` to `out` (TURN_PARCEL_HEAD bytes, and TURN_PARCEL_PERM / _CHAN for
  * each permission and channel, are enough).  0; -ENOENT; -ENOBUFS; -EOPNOTSUPP for a TCP
- * allocation: its connections cannot travel. */
-MUST_USE int turn_server_pack(const struct turn_server *server, const struct five_tuple *tuple,
+ * allocation: its connections cannot travel.  Its traffic is that of both paths:
+ * the path below relays nothing of it from now on; if the session stays, until its client's next
+ * request. */
+MUST_USE int turn_server_pack(struct turn_server *server, const struct five_tuple *tuple,
                               uint64_t now_ms, struct writer *out);
 
 /* The effects' handles of the relay sockets of `tuple`'s session (NULL: none of that family), and

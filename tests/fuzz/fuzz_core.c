@@ -3,7 +3,7 @@
  * turn_server_peer_icmp(), turn_server_tick(), turn_server_configure(), turn_server_recheck(),
  * turn_server_close_session(), turn_server_pack(), turn_server_client_closed(),
  * turn_server_connected(), turn_server_peer_accepted(), turn_server_conn_closed(),
- * turn_connection_owner().
+ * turn_connection_owner(), turn_server_collect().
  *
  * Input: events, each a byte that says what happens and the bytes it needs.  Cheap truths are
  * checked after every event; the simulation (tests/sim) checks all the others. */
@@ -110,6 +110,118 @@ static uint64_t fates(void)
            c->to_client_packets;
 }
 
+/* --- a path below the core, which never relays anything ----------------------------------------
+ */
+
+enum { BELOW = 8 * 4 }; /* all the channels that there can be */
+
+static struct {
+    bool open;
+    struct turn_flow is;
+} below[BELOW];
+
+static struct bucket limits[BELOW][2];
+static uint32_t limits_open; /* one bit each */
+
+static uint32_t on_flow_open(void *arg, const struct turn_flow *flow)
+{
+    uint32_t room = BELOW;
+
+    (void)arg;
+    for (uint32_t i = 0; i < BELOW; i++) {
+        if (!below[i].open) {
+            room = i;
+            continue;
+        }
+        assert(below[i].is.number != flow->number || below[i].is.session != flow->session);
+        assert(!net_addr_equal(&below[i].is.peer, &flow->peer) ||
+               !net_addr_equal(&below[i].is.relay, &flow->relay));
+    }
+    assert(room < BELOW && (flow->limit != 0 || world.config.max_bps == 0));
+    below[room].open = (flow->number & 7) != 0; /* some are not taken */
+    below[room].is = *flow;
+    return below[room].open ? room + 1 : 0;
+}
+
+static void on_flow_renew(void *arg, uint32_t handle, uint64_t to_peer_until_ms,
+                          uint64_t to_client_until_ms)
+{
+    (void)arg;
+    assert(below[handle - 1].open && to_peer_until_ms > world.now_ms);
+    assert(to_client_until_ms <= to_peer_until_ms);
+    below[handle - 1].is.to_peer_until_ms = to_peer_until_ms;
+    (void)to_client_until_ms;
+}
+
+static void on_flow_usage(void *arg, uint32_t handle, struct turn_traffic *out)
+{
+    (void)arg;
+    assert(below[handle - 1].open);
+    (void)handle;
+    *out = (struct turn_traffic){0};
+}
+
+static void on_flow_close(void *arg, uint32_t handle, struct turn_traffic *out)
+{
+    on_flow_usage(arg, handle, out);
+    below[handle - 1].open = false;
+}
+
+static uint32_t on_limit_open(void *arg, const struct bucket from[2], struct bucket **out)
+{
+    const uint32_t i = (uint32_t)__builtin_ctz(~limits_open);
+
+    (void)arg;
+    limits_open |= 1U << i;
+    limits[i][0] = from[0];
+    limits[i][1] = from[1];
+    *out = limits[i];
+    return i + 1;
+}
+
+static void on_limit_close(void *arg, uint32_t handle)
+{
+    (void)arg;
+    assert((limits_open & 1U << (handle - 1)) != 0);
+    limits_open &= ~(1U << (handle - 1));
+}
+
+static void put_path_below(struct turn_effects *effects)
+{
+    effects->flow_open = on_flow_open;
+    effects->flow_renew = on_flow_renew;
+    effects->flow_usage = on_flow_usage;
+    effects->flow_close = on_flow_close;
+    effects->limit_open = on_limit_open;
+    effects->limit_close = on_limit_close;
+}
+
+/* What it has is alive, and is at the one place where its client is. */
+static void check_below(void)
+{
+    const struct turn_tables *t = &world.server->tables;
+    uint32_t open = 0;
+
+    for (size_t i = 0; i < BELOW; i++) {
+        if (!below[i].open) {
+            continue;
+        }
+        const struct turn_alloc *alloc = turn_alloc_numbered(t, below[i].is.session);
+        const uint16_t number = below[i].is.number;
+        open++;
+        assert(alloc != NULL && net_addr_equal(&alloc->tuple.client, &below[i].is.client));
+        assert(alloc->mobile == NULL || !alloc->mobile->moving);
+        assert(turn_chan_by_number(t, alloc, number, world.now_ms) != NULL);
+        assert(below[i].is.to_peer_until_ms > world.now_ms && !world.config.draining);
+        assert(alloc->limit == below[i].is.limit);
+        (void)alloc;
+        (void)number;
+    }
+    assert(open == t->flow_count && open == turn_server_collect(world.server, BELOW));
+    assert(open > 0 || limits_open == 0);
+    (void)open;
+}
+
 static void check_tables(void)
 {
     const struct turn_tables *t = &world.server->tables;
@@ -148,6 +260,7 @@ static void check_tables(void)
     assert(conns == open && conns == t->conns.count && conns == t->conn_peers.count &&
            conns == slab_count(t->conn_slab));
     assert(world.open_sockets == relays + kept);
+    check_below();
     (void)conns;
     (void)mobile;
     (void)moving;
@@ -560,6 +673,7 @@ static void open_world(void)
 
     world_init(&world, 1);
     world.max_allocations = 8;
+    world.edit_effects = put_path_below;
     world.pool_options.port_max = world.pool_options.port_min + 15;
     world.config.max_permissions = 8;
     world.config.max_channels = 4;

@@ -405,7 +405,7 @@ int world_start(struct world *w)
             return err;
         }
     }
-    const struct turn_server_options options = {
+    struct turn_server_options options = {
         .config = &w->config,
         .effects =
             {
@@ -431,6 +431,9 @@ int world_start(struct world *w)
         .now_ms = w->now_ms,
         .wall_s = w->wall_s,
     };
+    if (w->edit_effects != NULL) {
+        w->edit_effects(&options.effects);
+    }
     return turn_server_new(&options, &w->server);
 }
 

@@ -79,6 +79,9 @@ struct world {
     struct quota *quota;
     struct crypto_random *random;
     struct turn_server *server;
+    /* Between world_init() and world_start(): more effects, such as a path below the core.  Their
+     * `arg` is the world. */
+    void (*edit_effects)(struct turn_effects *effects);
     uint32_t max_allocations;
     uint64_t now_ms;
     uint64_t wall_s;

@@ -65,6 +65,7 @@ void admin_reconfigure(struct sim *sim)
     sim->model.config = c;
     trace_say(&sim->trace, sim->now_ms, "reload: rules %u, draining %d, relay %d, user quota %u",
               sim->model.rules, c->draining, c->udp_relay, sim->model.user_quota);
+    below_halt(sim);
     for (uint8_t i = 0; i < SIM_CORES; i++) {
         turn_server_configure(s->core[i].server, c);
     }
@@ -178,6 +179,7 @@ void admin_move_session(struct sim *sim, struct model_alloc *a, uint8_t to)
     const int err = carry(sim, a, to, ports, relays);
     trace_say(&sim->trace, sim->now_ms, "session of client port %u: core %u -> %u: %d",
               a->client.port, from, to, err);
+    below_packed(sim, a);
     if (err < 0) {
         move_sockets(sim, a, from, ports);
         return;

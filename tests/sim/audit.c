@@ -125,6 +125,7 @@ void audit_allocation(struct sim *sim, const struct model_alloc *a)
         sim_fail(sim, "permissions or channels are missing");
     }
     conns_audit(sim, a);
+    below_audit_allocation(sim, a);
     audit_mobile(sim, a, alloc);
     if (alloc->perm_count > MODEL_ENTRIES || alloc->chan_count > MODEL_ENTRIES) {
         sim_fail(sim, "%u permissions, %u channels", alloc->perm_count, alloc->chan_count);
@@ -255,6 +256,7 @@ void audit_empty(struct sim *sim)
                      (unsigned long long)turn_server_next_deadline(server));
         }
     }
+    below_audit_empty(sim);
     if (sim->site.open_sockets != 0 || quota_total(sim->site.quota) != 0) {
         sim_fail(sim, "%u sockets and %u of the quota left", sim->site.open_sockets,
                  quota_total(sim->site.quota));

@@ -212,10 +212,10 @@ void conns_connected(struct sim *sim, struct net_packet *packet)
     referee_load(sim, packet, NULL);
     net_put(&sim->net, packet);
     c->used = success; /* after a failure it is gone, without a word */
-    const struct tally before = referee_tally(server);
+    const struct tally before = referee_tally(sim, server);
     const enum turn_verdict verdict =
         turn_server_connected(server, c->conn, success, &sim->pkt, sim->now_ms);
-    const struct tally after = referee_tally(server);
+    const struct tally after = referee_tally(sim, server);
     const struct tally expected = {.drops = verdict == TURN_DROP,
                                    .answers = verdict == TURN_TO_CLIENT};
     trace_say(&sim->trace, sim->now_ms, "  connection to peer port %u: %d -> %s", c->peer.port,
@@ -282,10 +282,10 @@ static void accept_from(struct sim *sim, struct model_alloc *a, struct sim_socke
     struct net_packet nothing = {.len = 0};
 
     referee_load(sim, &nothing, NULL);
-    const struct tally before = referee_tally(server);
+    const struct tally before = referee_tally(sim, server);
     const enum turn_verdict verdict =
         turn_server_peer_accepted(server, socket->relay, peer, c, &sim->pkt, &c->conn, sim->now_ms);
-    const struct tally after = referee_tally(server);
+    const struct tally after = referee_tally(sim, server);
     const struct tally expected = {.drops = verdict == TURN_DROP};
     trace_say(&sim->trace, sim->now_ms, "  peer port %u connects to relay port %u -> %s",
               peer->port, socket->bound.port, referee_word(verdict));

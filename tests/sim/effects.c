@@ -226,7 +226,8 @@ static void on_end(struct sim *sim, struct model_alloc *a, const struct turn_eve
                  (unsigned long long)(sim->now_ms - expires_ms));
     }
     sim->seen.expired += event->kind == TURN_EVENT_EXPIRED;
-    if (event->traffic == NULL) {
+    if (event->traffic == NULL || event->traffic->to_peer_packets != a->passed[0] ||
+        event->traffic->to_client_packets != a->passed[1]) {
         sim_fail(sim, "an end without its traffic");
     }
     model_end(&sim->model, a, sim->now_ms);
@@ -329,7 +330,7 @@ static void on_event(void *arg, const struct turn_event *event)
 
 struct turn_effects effects_of(struct sim_core *core)
 {
-    return (struct turn_effects){
+    struct turn_effects effects = {
         .arg = core,
         .random_fill = on_random,
         .key_find = on_key_find,
@@ -344,4 +345,7 @@ struct turn_effects effects_of(struct sim_core *core)
         .session_owner = on_session_owner,
         .event = on_event,
     };
+
+    below_join(&effects);
+    return effects;
 }

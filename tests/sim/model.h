@@ -71,6 +71,7 @@ struct model_alloc {
     uint64_t moved_ms;
     uint8_t move_tid[STUN_TID];
     struct intent_ticket ticket; /* in force */
+    uint64_t passed[2];          /* packets, whichever path relayed them */
     uint64_t refused[2];         /* dropped for want of the server's bandwidth, which also costs */
 };
 
@@ -133,6 +134,7 @@ struct model {
     struct model_prefix prefix[MODEL_PREFIXES];
     uint32_t prefix_count;
     struct model_reservation reservation[4];
+    uint64_t passed[2]; /* packets of all allocations that there were */
     uint16_t port_min;
     uint16_t port_max;
 };

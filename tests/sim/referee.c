@@ -9,7 +9,7 @@
 
 enum { DSCP_BITS = 0xfc, ECN_BITS = 0x03 };
 
-struct tally referee_tally(const struct turn_server *server)
+struct tally referee_tally(const struct sim *sim, const struct turn_server *server)
 {
     const struct turn_counters *c = turn_server_counters(server);
     struct tally t = {0, 0, c->to_peer_packets, c->to_client_packets};
@@ -22,6 +22,12 @@ struct tally referee_tally(const struct turn_server *server)
     }
     for (size_t i = 0; i < ARRAY_SIZE(c->refused_300_to_599); i++) {
         t.answers += c->refused_300_to_599[i];
+    }
+    for (size_t i = 0; i < SIM_CORES; i++) {
+        if (sim->site.core[i].server == server) {
+            t.to_peer -= sim->site.below.told[i][TO_PEER];
+            t.to_client -= sim->site.below.told[i][TO_CLIENT];
+        }
     }
     return t;
 }
@@ -91,14 +97,21 @@ void referee_note(struct sim *sim, enum turn_verdict verdict)
     }
 }
 
+void referee_passed(struct sim *sim, struct model_alloc *a, int direction, uint64_t bytes)
+{
+    a->bytes[direction] += bytes;
+    a->passed[direction]++;
+    sim->model.passed[direction]++;
+}
+
 enum turn_verdict referee_submit(struct sim *sim, const struct model_input *at)
 {
     struct turn_server *server = sim->site.core[at->core].server;
-    const struct tally before = referee_tally(server);
+    const struct tally before = referee_tally(sim, server);
 
     turn_server_set_wall(server, at->wall_s);
     const enum turn_verdict verdict = turn_server_client_packet(server, &sim->pkt, at->now_ms);
-    const struct tally after = referee_tally(server);
+    const struct tally after = referee_tally(sim, server);
     const struct tally expected = {
         .drops = verdict == TURN_DROP,
         .answers = verdict == TURN_TO_CLIENT,

@@ -4,7 +4,7 @@
 
 #include "sim.h"
 
-enum { TO_PEER = 0, TO_CLIENT = 1 };
+enum { TO_PEER = 0, TO_CLIENT = 1, CHANNEL_HEAD_LEN = 4 };
 
 /* What the counters of a core say in all: every packet counts once, whatever becomes of it. */
 struct tally {
@@ -14,7 +14,8 @@ struct tally {
     uint64_t to_client;
 };
 
-struct tally referee_tally(const struct turn_server *server);
+/* Without what the path below the cores has relayed. */
+struct tally referee_tally(const struct sim *sim, const struct turn_server *server);
 
 /* The counters have moved by `expected` and by nothing else. */
 void referee_check_tally(struct sim *sim, const struct tally *before, const struct tally *after,
@@ -25,6 +26,9 @@ void referee_load(struct sim *sim, const struct net_packet *packet, void *port);
 
 /* Take a verdict and the packet that goes with it into the trace. */
 void referee_note(struct sim *sim, enum turn_verdict verdict);
+
+/* A packet of `a` was relayed: a message of `bytes` on the client's side. */
+void referee_passed(struct sim *sim, struct model_alloc *a, int direction, uint64_t bytes);
 
 /* A word for the trace. */
 const char *referee_word(enum turn_verdict verdict);

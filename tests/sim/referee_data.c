@@ -56,7 +56,7 @@ void referee_data(struct sim *sim, const struct model_input *at, struct net_pack
             if (!model_bandwidth_may(&sim->model, a, TO_PEER, packet->len, at->now_ms)) {
                 sim_fail(sim, "more than max-bps reached a peer");
             }
-            a->bytes[TO_PEER] += packet->len;
+            referee_passed(sim, a, TO_PEER, packet->len);
         }
         note_relayed(sim, at->in->kind, &peer);
         referee_send(sim, NULL);
@@ -94,7 +94,7 @@ void referee_noise(struct sim *sim, const struct model_input *at, struct net_pac
         if (!model_peer_reachable(&sim->model, at->from, at->to, &sim->pkt.remote, at->now_ms)) {
             sim_fail(sim, "noise reached a peer that it must not reach");
         } else {
-            a->bytes[TO_PEER] += packet->len;
+            referee_passed(sim, a, TO_PEER, packet->len);
         }
         sim->seen.noise_relayed++;
         referee_send(sim, NULL);

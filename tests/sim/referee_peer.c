@@ -64,10 +64,10 @@ void referee_peer_packet(struct sim *sim, struct sim_socket *socket, struct net_
     }
     const bool reaches =
         model_to_client(&sim->model, a, relay, &packet->from, sim->now_ms, &channel);
-    const struct tally before = referee_tally(server);
+    const struct tally before = referee_tally(sim, server);
     const enum turn_verdict verdict =
         turn_server_peer_packet(server, socket->relay, &sim->pkt, sim->now_ms);
-    const struct tally after = referee_tally(server);
+    const struct tally after = referee_tally(sim, server);
     const struct tally expected = {.drops = verdict == TURN_DROP,
                                    .to_client = verdict == TURN_TO_CLIENT};
     trace_say(&sim->trace, sim->now_ms, "  core %u: peer port %u to relay port %u -> %s",
@@ -83,7 +83,7 @@ void referee_peer_packet(struct sim *sim, struct sim_socket *socket, struct net_
         if (!model_bandwidth_may(&sim->model, a, TO_CLIENT, sim->pkt.len, sim->now_ms)) {
             sim_fail(sim, "more than max-bps reached a client");
         }
-        a->bytes[TO_CLIENT] += sim->pkt.len;
+        referee_passed(sim, a, TO_CLIENT, sim->pkt.len);
         sim->seen.peer_as_channel += channel != 0;
         sim->seen.peer_as_data += channel == 0;
         referee_send(sim, NULL);
@@ -134,10 +134,10 @@ void referee_icmp(struct sim *sim, struct sim_socket *socket, struct net_packet 
         return;
     }
     const bool told = model_icmp(&sim->model, a, relay, &icmp, sim->now_ms);
-    const struct tally before = referee_tally(server);
+    const struct tally before = referee_tally(sim, server);
     const enum turn_verdict verdict =
         turn_server_peer_icmp(server, socket->relay, &icmp, &sim->pkt, sim->now_ms);
-    const struct tally after = referee_tally(server);
+    const struct tally after = referee_tally(sim, server);
     const struct tally expected = {.drops = verdict == TURN_DROP};
     trace_say(&sim->trace, sim->now_ms, "  core %u: ICMP %u/%u to relay port %u -> %s",
               socket->core, icmp.type, icmp.code, socket->bound.port, referee_word(verdict));

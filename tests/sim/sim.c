@@ -325,6 +325,8 @@ static void run(struct sim *sim)
         const struct net_event event = net_next(&sim->net);
         sim_advance(sim, event.at_ms > sim->now_ms ? event.at_ms : sim->now_ms);
         dispatch(sim, &event);
+        below_audit(sim);
+        below_act(sim);
         if (++since_audit == 8) {
             since_audit = 0;
             audit_all(sim);

@@ -9,6 +9,7 @@
  *   model*.c  what must become of a packet          referee*.c  compare it with what does
  *   audit.c   compares the cores' tables, too       sim.c       the event loop
  *   conns.c   connections with peers (RFC 6062)
+ *   below.c   a path below the cores that relays for bound channels
  *
  * Owner   whoever made it.  Thread  one. */
 #pragma once
@@ -16,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "below.h"
 #include "crypto/random.h"
 #include "intent.h"
 #include "lib/client.h"
@@ -92,7 +94,8 @@ struct site {
     struct net_packet *waiting[SIM_WAITING]; /* for a key */
     uint32_t waiting_count;
     uint64_t capacity_left[2];
-    bool late_ticks; /* the cores' timers run late, as they may */
+    struct below below; /* the path below the cores */
+    bool late_ticks;    /* the cores' timers run late, as they may */
 
     /* What the core asked for during the call under way. */
     struct net_addr opened[2];
@@ -171,13 +174,18 @@ struct sim_seen {
     uint64_t conn_ended;
     uint64_t conn_expired;
     uint64_t conn_revoked;
-    uint64_t hung_up;     /* connections that closed with an allocation */
-    uint64_t padded;      /* ChannelData on streams */
-    uint64_t domain_told; /* ALTERNATE-DOMAIN */
-    uint64_t shown;       /* Refreshes with tickets that moved their client, */
-    uint64_t shown_again; /* that came twice, */
-    uint64_t forwarded;   /* and that came to another core than the allocation's */
-    uint64_t travelled;   /* sessions in parcels while their clients moved */
+    uint64_t hung_up;       /* connections that closed with an allocation */
+    uint64_t padded;        /* ChannelData on streams */
+    uint64_t domain_told;   /* ALTERNATE-DOMAIN */
+    uint64_t shown;         /* Refreshes with tickets that moved their client, */
+    uint64_t shown_again;   /* that came twice, */
+    uint64_t forwarded;     /* and that came to another core than the allocation's */
+    uint64_t below_opened;  /* channels handed over, */
+    uint64_t below_refused; /* not taken, */
+    uint64_t below_renewed;
+    uint64_t below_relayed; /* packets of them, */
+    uint64_t below_limited; /* and those for which there was no bandwidth */
+    uint64_t travelled;     /* sessions in parcels while their clients moved */
 };
 
 struct sim {

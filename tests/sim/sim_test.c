@@ -138,6 +138,12 @@ static void print_seen(const struct sim_seen *s)
         (unsigned long long)s->conn_accepted, (unsigned long long)s->conn_refused,
         (unsigned long long)s->conn_ended, (unsigned long long)s->conn_expired,
         (unsigned long long)s->conn_revoked, (unsigned long long)s->hung_up);
+    print_message(
+        "# below: %llu channels taken, %llu refused, %llu times renewed; %llu packets, %llu "
+        "over a limit\n",
+        (unsigned long long)s->below_opened, (unsigned long long)s->below_refused,
+        (unsigned long long)s->below_renewed, (unsigned long long)s->below_relayed,
+        (unsigned long long)s->below_limited);
     print_message("# tickets: %llu moved their client, %llu came again, %llu were forwarded; "
                   "%llu sessions travelled meanwhile\n",
                   (unsigned long long)s->shown, (unsigned long long)s->shown_again,
@@ -244,6 +250,8 @@ static void everything__has_come_about(void **state)
     assert_true(s->conn_accepted > 0 && s->conn_refused > 0 && s->conn_ended > 0);
     assert_true(s->conn_expired > 0 && s->conn_revoked > 0);
     assert_true(s->shown > 0 && s->shown_again > 0 && s->forwarded > 0 && s->travelled > 0);
+    assert_true(s->below_opened > 0 && s->below_refused > 0 && s->below_renewed > 0);
+    assert_true(s->below_relayed > 0 && s->below_limited > 0);
     assert_true(s->hung_up > 0 && s->padded > 0 && s->domain_told > 0);
 }
 

@@ -127,6 +127,7 @@ int site_open(struct sim *sim)
     s->late_ticks = prng_chance(&sim->random, 300);
     s->capacity_left[0] = prng_chance(&sim->random, 500) ? UINT64_MAX : 20000;
     s->capacity_left[1] = s->capacity_left[0];
+    below_init(&s->below, sim->options.seed);
     const struct port_pool_options options = {
         .port_min = sim->model.port_min,
         .port_max = sim->model.port_max,
