@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Check that every header compiles alone, with gcc and with clang.
+"""Check that every header compiles alone, with gcc and with clang; those of BPF programs for these.
 
 Prints the compilers' messages; exits with 1 when there are any.
 """
@@ -15,11 +15,20 @@ FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-Isrc", 
          "-Itests/unit", "-fsyntax-only", "-x", "c", "-"]
 
 
-def compile_alone(compiler, path):
+BPF_FLAGS = ["-target", "bpf", "-O2", "-g", "-Wall", "-Wextra", "-Wno-unused-function", "-Werror",
+             "-Isrc", "-Itests", "-idirafter", f"/usr/include/{os.uname().machine}-linux-gnu", "-c", "-o", "/dev/null", "-x", "c", "-"]
+
+
+def compilers(path):
+    """Return which compilers, with which flags, have to take it."""
+    return [("clang", BPF_FLAGS)] if "bpf" in path.parts else [("gcc", FLAGS), ("clang", FLAGS)]
+
+
+def compile_alone(compiler, flags, path):
     """Return what the compiler says of a file that includes `path` twice and nothing else."""
     name = path.relative_to(path.parts[0])
     source = f'#include "{name}"\n#include "{name}"\n'
-    done = subprocess.run([compiler, *FLAGS], input=source, capture_output=True, text=True,
+    done = subprocess.run([compiler, *flags], input=source, capture_output=True, text=True,
                           check=False)
     if done.returncode == 0:
         return ""
@@ -28,7 +37,7 @@ def compile_alone(compiler, path):
 
 def main():
     headers = sorted(pathlib.Path("src").rglob("*.h")) + sorted(pathlib.Path("tests").rglob("*.h"))
-    jobs = [(compiler, path) for path in headers for compiler in ("gcc", "clang")]
+    jobs = [(*compiler, path) for path in headers for compiler in compilers(path)]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         findings = [text for text in pool.map(lambda job: compile_alone(*job), jobs) if text]
     print("\n".join(findings), end="")

@@ -17,6 +17,8 @@ LICENSED = {".c", ".h", ".def", ".py", ".sh", ".build", ".js", ".css", ".html"}
 CODE = {".c", ".h", ".def", ".py", ".sh"}
 TEXT = LICENSED | {".md", ".txt", ".csv", ".yml", ".yaml", ".conf", ".suppress", ""}
 SPDX = "SPDX-License-Identifier: " + "Apache-2.0"
+# The kernel lets only programs under its own licence look up routes (docs/decisions/0020).
+SPDX_BPF = "SPDX-License-Identifier: " + "GPL-2.0-only OR BSD-2-Clause"
 LINE_MAX = {".py": 120}
 LINE_MAX_ELSE = 100
 
@@ -58,8 +60,9 @@ def check(path):
     if text and not text.endswith("\n"):
         yield len(lines), "has no newline at its end"
     script = text.startswith("#!")
-    if (path.suffix in LICENSED or script) and SPDX not in "\n".join(lines[:2]):
-        yield 1, f"has no line '{SPDX}' at its top"
+    licences = (SPDX, SPDX_BPF) if "bpf" in path.parts else (SPDX,)
+    if (path.suffix in LICENSED or script) and not any(one in "\n".join(lines[:2]) for one in licences):
+        yield 1, f"has no line '{' or '.join(licences)}' at its top"
     if path.suffix == ".h" and "#pragma once" not in lines:
         yield 1, "is a header without #pragma once"
     yield from check_lines(path, lines)

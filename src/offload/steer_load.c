@@ -5,12 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <steer.skel.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "log/log.h"
+#include "offload/bpf_log.h"
 #include "offload/steer.h"
 
 uint32_t steer_load_cpus(void)
@@ -18,19 +16,6 @@ uint32_t steer_load_cpus(void)
     const int cpus = libbpf_num_possible_cpus();
 
     return cpus > 0 ? (uint32_t)cpus : 1;
-}
-
-/* A line of libbpf: what it tries is of interest to nobody, what fails to few. */
-PRINTF(2, 0) static int tell(enum libbpf_print_level level, const char *format, va_list args)
-{
-    char text[512];
-
-    if (level != LIBBPF_DEBUG && log_enabled(LOG_DEBUG)) {
-        (void)vsnprintf(text, sizeof(text), format, args);
-        text[strcspn(text, "\n")] = '\0';
-        log_event(LOG_DEBUG, "bpf.message", LOG_TEXT("text", text), LOG_END);
-    }
-    return 0;
 }
 
 static int set_sizes(struct steer_bpf *bpf, const struct steer_options *options)
@@ -108,7 +93,7 @@ int steer_load(const struct steer_options *options, uint32_t group, struct steer
 {
     const bool first = maps->flows < 0;
 
-    (void)libbpf_set_print(tell);
+    bpf_log_start();
     struct steer_bpf *bpf = steer_bpf__open();
     if (bpf == NULL) {
         return -errno;

@@ -8,19 +8,8 @@
  *
  * Runs in the kernel for every datagram that is not for a connected socket; with GRO once a burst.
  * The kernel loads one instance a group; `flows`, `counts` and `cpus` are common to all. */
-/* The headers of libbpf want the types of the kernel before them. */
-/* clang-format off */
-#include <linux/bpf.h>
-#include <linux/if_ether.h>
-#include <stdbool.h>
-#include <stddef.h>
-
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
-
+#include "offload/bpf/kernel.h"
 #include "offload/steer_flow.h"
-
-/* clang-format on */
 
 /* Sizes are set when the program is loaded. */
 struct {
