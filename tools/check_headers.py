@@ -16,7 +16,8 @@ FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-Isrc", 
 
 
 BPF_FLAGS = ["-target", "bpf", "-O2", "-g", "-Wall", "-Wextra", "-Wno-unused-function", "-Werror",
-             "-Isrc", "-Itests", "-idirafter", f"/usr/include/{os.uname().machine}-linux-gnu", "-c", "-o", "/dev/null", "-x", "c", "-"]
+             "-Isrc", "-Itests",
+             "-idirafter", f"/usr/include/{os.uname().machine}-linux-gnu", "-c", "-o", "/dev/null", "-x", "c", "-"]
 
 
 def compilers(path):

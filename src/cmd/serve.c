@@ -317,6 +317,15 @@ static int keep_files(struct serve *serve, char *why, size_t cap)
     return err;
 }
 
+/* Sockets are open and programs are loaded, or will not be. */
+static int give_up_privileges(const struct conf *conf, char *why, size_t cap)
+{
+    const bool loads = conf->offload != CONF_OFFLOAD_OFF || conf->flood_shield;
+    const int err = serve_process_drop(conf->proc_user, conf->proc_group, conf->log_file, why, cap);
+
+    return err == 0 && loads ? serve_process_confine(why, cap) : err;
+}
+
 /* From sockets to threads.  0; negative errno with `why`. */
 static int start(struct serve *serve, char *why, size_t cap)
 {
@@ -332,7 +341,7 @@ static int start(struct serve *serve, char *why, size_t cap)
         relay_server_give(serve->server, uid);
     }
     write_pidfile(serve); /* while its folder can be written to */
-    err = serve_process_drop(conf->proc_user, conf->proc_group, conf->log_file, why, cap);
+    err = give_up_privileges(conf, why, cap);
     if (err < 0) {
         return err;
     }

@@ -113,6 +113,46 @@ static int clear_capabilities(void)
     return syscall(SYS_capset, &head, none) < 0 ? -errno : 0;
 }
 
+/* --- staying root --------------------------------------------------------------------------------
+ */
+
+/* Ports below 1024 of listeners that a reload adds; log file, certificates and database, whoever
+ * they belong to. */
+static const uint64_t kept_by_root = 1ULL << CAP_NET_BIND_SERVICE | 1ULL << CAP_DAC_OVERRIDE;
+
+/* Nothing that this process might execute gets more either. */
+static void bound_capabilities(uint64_t kept)
+{
+    for (int i = 0; i < 64 && prctl(PR_CAPBSET_READ, i, 0, 0, 0) >= 0; i++) {
+        if ((kept >> i & 1) == 0) {
+            (void)prctl(PR_CAPBSET_DROP, i, 0, 0, 0); /* takes CAP_SETPCAP, for now */
+        }
+    }
+}
+
+int serve_process_confine(char *why, size_t cap)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    struct __user_cap_data_struct sets[2];
+
+    bound_capabilities(kept_by_root);
+    (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    int err = syscall(SYS_capget, &head, sets) < 0 ? -errno : 0;
+    for (int i = 0; i < 2; i++) {
+        sets[i].permitted &= (uint32_t)(kept_by_root >> 32 * i);
+        sets[i].effective = sets[i].permitted;
+        sets[i].inheritable = 0;
+    }
+    err = err == 0 && syscall(SYS_capset, &head, sets) < 0 ? -errno : err;
+    if (err < 0) {
+        (void)snprintf(why, cap, "cannot give up capabilities: %s", strerror(-err));
+    }
+    return err;
+}
+
+/* --- another user --------------------------------------------------------------------------------
+ */
+
 static int fail(const char *what, const char *name, int err, char *why, size_t cap)
 {
     (void)snprintf(why, cap, "cannot become %s %s: %s", what, name, strerror(-err));
@@ -177,6 +217,9 @@ int serve_process_drop(const char *user, const char *group, const char *log_file
     const bool change = uid != geteuid() || gid != getegid();
     if (change && log_file != NULL && chown(log_file, uid, gid) < 0) {
         return fail("owner of", log_file, -errno, why, cap); /* it is opened again at SIGHUP */
+    }
+    if (uid != 0) {
+        bound_capabilities(0); /* while there is the right to */
     }
     if (change && (setgroups(1, &gid) < 0 || setresgid(gid, gid, gid) < 0)) {
         return fail("group", group != NULL ? group : user, -errno, why, cap);

@@ -27,6 +27,11 @@ MUST_USE int serve_process_user(const char *user, uid_t *out);
 MUST_USE int serve_process_drop(const char *user, const char *group, const char *log_file,
                                 char *why, size_t cap);
 
+/* While the user stays root: give up every capability but that to bind ports below 1024 and that to
+ * open files whoever they belong to.  Those of other users are gone by then.  0; negative errno
+ * with `why`. */
+MUST_USE int serve_process_confine(char *why, size_t cap);
+
 /* Write our number to `path`.  0 or negative errno. */
 MUST_USE int serve_process_pidfile(const char *path);
 

@@ -44,6 +44,14 @@ enum conf_engine {
 
 enum conf_affinity { CONF_AFFINITY_OFF, CONF_AFFINITY_CPU };
 
+enum conf_offload {
+    CONF_OFFLOAD_OFF,
+    CONF_OFFLOAD_AUTO,
+    CONF_OFFLOAD_XDP,
+    CONF_OFFLOAD_XDP_GENERIC,
+    CONF_OFFLOAD_TC,
+};
+
 enum conf_family { CONF_FAMILY_IPV4, CONF_FAMILY_IPV6, CONF_FAMILY_KEEP };
 
 enum conf_algorithms {

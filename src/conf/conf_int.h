@@ -118,9 +118,11 @@ void conf_settle(struct conf *conf);
 bool conf_wants_auth(const struct conf *conf);
 
 /* Judge the whole (conf_judge.c): what the options do together; of that, what concerns listeners
- * and encryption (conf_judge_listen.c), and the sections (conf_judge_section.c). */
+ * and encryption (conf_judge_listen.c), the kernel path (conf_judge_offload.c), and the sections
+ * (conf_judge_section.c). */
 void conf_judge(struct conf *conf);
 void conf_judge_listen(struct conf *conf);
+void conf_judge_offload(struct conf *conf);
 void conf_judge_sections(struct conf *conf);
 
 /* The domain part of a host name, or NULL: "turn.example.org" gives "example.org". */

@@ -305,6 +305,7 @@ void conf_judge(struct conf *conf)
     external_judge(conf);
     peers_judge(conf);
     conf_judge_listen(conf);
+    conf_judge_offload(conf);
     conf_judge_sections(conf);
     log_judge(conf);
 }

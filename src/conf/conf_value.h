@@ -62,3 +62,15 @@ MUST_USE int conf_prefix_parse(const char *text, struct net_ip *out_prefix, unsi
 /* Decode "0x" and an even number of hexadecimal digits into at most `cap` bytes.
  * Returns the number of bytes; -EBADMSG when `text` is not of that form; -ENOBUFS. */
 MUST_USE int conf_hex_parse(const char *text, uint8_t *out, size_t cap);
+
+/* A network interface that programs are attached to. */
+enum { CONF_INTERFACE_NAME = 16, CONF_OFFLOAD_INTERFACES = 32 };
+
+struct conf_offload_interface {
+    char name[CONF_INTERFACE_NAME];
+    bool has_mode;
+    uint32_t mode; /* enum conf_offload, not off */
+};
+
+/* Parse "eth0" or "eth0=xdp".  0 or -EBADMSG. */
+MUST_USE int conf_offload_interface_parse(const char *text, struct conf_offload_interface *out);

@@ -121,7 +121,7 @@ struct log_field {
 };
 
 /* Names are lower_case string literals: they are kept by reference.  Values are copied; strings
- * beyond 768 bytes are cut, and more than 16 fields or 2 KiB of them are left out (the line then
+ * beyond 768 bytes are cut, and more than 32 fields or 2 KiB of them are left out (the line then
  * says truncated=1).  A NULL text or address leaves its field out. */
 #define LOG_U64(name_, v)   log_field_u64("" name_, v)   /* a count, a code, a duration */
 #define LOG_I64(name_, v)   log_field_i64("" name_, v)   /* a signed number */

@@ -18,7 +18,7 @@
 
 #define RECORD_MAX        2048U /* bytes of a packed record */
 #define RECORD_STRING_MAX 768U  /* bytes of one value; the longest of STUN is 763 (REALM) */
-#define RECORD_FIELDS_MAX 16U
+#define RECORD_FIELDS_MAX 32U
 
 struct record {
     uint64_t time_ms; /* since 1970 */

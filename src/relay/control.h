@@ -16,6 +16,7 @@
 
 #include "base/attr.h"
 #include "io/stream.h"
+#include "offload/flow_map.h"
 #include "turn/turn_server.h"
 
 struct conf;
@@ -92,6 +93,15 @@ struct relay_stats {
     uint64_t dispatched,
         dispatch_dropped; /* packets that a dispatcher has handed on, or could not */
     uint64_t held_off;    /* Connects that were answered 447 without a try */
+
+    /* The kernel path, which has forwarded these in place of the sockets above.  What it relays for
+     * sessions is part of `turn` within a second or so. */
+    struct relay_offload_stats {
+        bool active;                    /* there is one */
+        uint64_t of[OFFLOAD_COUNT_MAX]; /* by enum offload_count */
+        uint64_t channels;              /* a gauge: that it has */
+        uint64_t channels_refused;      /* that it could not take */
+    } offload;
 };
 
 void relay_server_stats(const struct relay_server *server, struct relay_stats *out);

@@ -10,6 +10,8 @@
 #include "relay/directory.h"
 #include "relay/event.h"
 #include "relay/external.h"
+#include "relay/kernel_path.h"
+#include "relay/mirror.h"
 #include "relay/proxied.h"
 #include "relay/relay_ports.h"
 #include "relay/settings.h"
@@ -148,6 +150,73 @@ static int on_session_owner(void *arg, uint64_t session)
     return directory_find(w->env->directory, session);
 }
 
+/* --- the kernel path -----------------------------------------------------------------------------
+ */
+
+uint32_t effects_rules(const struct worker *w)
+{
+    return w->env->mirror != NULL ? mirror_rules(w->env->mirror) : 0;
+}
+
+static uint32_t on_flow_open(void *arg, const struct turn_flow *flow)
+{
+    struct worker *w = arg;
+    const uint32_t handle = mirror_open(w->env->mirror, w->rules, flow);
+
+    w->flows += handle != 0 ? 1 : 0;
+    return handle;
+}
+
+static void on_flow_renew(void *arg, uint32_t handle, uint64_t to_peer_until_ms,
+                          uint64_t to_client_until_ms)
+{
+    const struct worker *w = arg;
+
+    mirror_renew(w->env->mirror, w->rules, handle, to_peer_until_ms, to_client_until_ms);
+}
+
+static void on_flow_usage(void *arg, uint32_t handle, struct turn_traffic *out)
+{
+    const struct worker *w = arg;
+
+    mirror_usage(w->env->mirror, handle, out);
+}
+
+static void on_flow_close(void *arg, uint32_t handle, struct turn_traffic *out)
+{
+    struct worker *w = arg;
+
+    mirror_close(w->env->mirror, handle, out);
+    w->flows--;
+}
+
+static uint32_t on_limit_open(void *arg, const struct bucket from[2], struct bucket **out)
+{
+    const struct worker *w = arg;
+
+    return mirror_limit_open(w->env->mirror, from, out);
+}
+
+static void on_limit_close(void *arg, uint32_t handle)
+{
+    const struct worker *w = arg;
+
+    mirror_limit_close(w->env->mirror, handle);
+}
+
+static void add_kernel_path(struct turn_effects *effects)
+{
+    effects->flow_open = on_flow_open;
+    effects->flow_renew = on_flow_renew;
+    effects->flow_usage = on_flow_usage;
+    effects->flow_close = on_flow_close;
+    effects->limit_open = on_limit_open;
+    effects->limit_close = on_limit_close;
+}
+
+/* --- events --------------------------------------------------------------------------------------
+ */
+
 /* A session has begun, or its client is heard at another address: where it is to live is decided
  * when its answer is on its way. */
 static void newcomer(struct worker *w, const struct turn_event *event)
@@ -165,6 +234,14 @@ static void newcomer(struct worker *w, const struct turn_event *event)
     }
 }
 
+/* The client that `event` is about is served, or no more. */
+static void tell_shield(struct worker *w, const struct turn_event *event, bool live)
+{
+    const struct five_tuple tuple = {*event->client, *event->server, event->transport};
+
+    kernel_path_client(w->env->kernel_path, &tuple, live);
+}
+
 static void on_event(void *arg, const struct turn_event *event)
 {
     struct worker *w = arg;
@@ -173,6 +250,7 @@ static void on_event(void *arg, const struct turn_event *event)
     case TURN_EVENT_ALLOCATED:
         place_begun(w, event->session);
         newcomer(w, event);
+        tell_shield(w, event, true);
         proxied_keep(w->proxied, event->client, event->server, true);
         break;
     case TURN_EVENT_REFRESHED:
@@ -180,16 +258,19 @@ static void on_event(void *arg, const struct turn_event *event)
         break;
     case TURN_EVENT_MOVED:
         newcomer(w, event);
+        tell_shield(w, event, true);
         proxied_keep(w->proxied, event->client, event->server, true);
         break;
     case TURN_EVENT_LEFT:
         place_left(w, event->was, event->was_listener);
+        kernel_path_client(w->env->kernel_path, event->was, false);
         proxied_keep(w->proxied, &event->was->client, &event->was->server, false);
         break;
     case TURN_EVENT_DELETED:
     case TURN_EVENT_EXPIRED:
     case TURN_EVENT_CLOSED:
         place_ended(w, event);
+        tell_shield(w, event, false);
         proxied_keep(w->proxied, event->client, event->server, false);
         break;
     default:
@@ -200,7 +281,7 @@ static void on_event(void *arg, const struct turn_event *event)
 
 struct turn_effects effects_of(struct worker *w)
 {
-    return (struct turn_effects){
+    struct turn_effects effects = {
         .arg = w,
         .random_fill = on_random,
         .key_find = on_key_find,
@@ -215,4 +296,9 @@ struct turn_effects effects_of(struct worker *w)
         .session_owner = on_session_owner,
         .event = on_event,
     };
+
+    if (w->env->mirror != NULL) {
+        add_kernel_path(&effects);
+    }
+    return effects;
 }

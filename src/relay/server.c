@@ -82,6 +82,20 @@ static struct conn_limit *make_conn_limit(const struct relay_server *s)
     return conn_limit_new(&none, s->connection_room, key);
 }
 
+static void open_kernel_path(struct relay_server *s)
+{
+    struct kernel_path_input in = {
+        .conf = s->conf,
+        .own = &s->own,
+        .listeners = &s->plan,
+        .external = s->external,
+        .max_allocations = s->max_allocations,
+    };
+
+    in.relay_count = relay_ports_given(s->ports, &in.relays);
+    s->kernel_path = kernel_path_open(&in);
+}
+
 static int open_parts(struct relay_server *s, char *why, size_t cap)
 {
     s->watch_fd = address_watch_open(); /* first: what changes from now on is told */
@@ -108,6 +122,7 @@ static int open_parts(struct relay_server *s, char *why, size_t cap)
     if (s->quota == NULL || s->workers == NULL || s->watchdogs == NULL || s->conns == NULL) {
         return -ENOMEM;
     }
+    open_kernel_path(s);
     return 0;
 }
 
@@ -199,6 +214,9 @@ int relay_server_run(struct relay_server *s, char *why, size_t cap)
         return err;
     }
     s->abilities = s->made_for;
+    kernel_path_start(&s->kernel_path, s->conf);
+    kernel_path_share(s->kernel_path, s->capacity);
+    kernel_path_listen(s->kernel_path, &s->plan, &s->own);
     s->env = (struct worker_env){
         .ports = s->ports,
         .external = s->external,
@@ -212,7 +230,10 @@ int relay_server_run(struct relay_server *s, char *why, size_t cap)
         .workers = s->workers,
         .max_allocations = s->max_allocations,
         .max_connections = CONNECTIONS_SHARE * s->connection_room,
+        .kernel_path = s->kernel_path,
+        .mirror = kernel_path_mirror(s->kernel_path),
         .gso = may_segment(s->conf),
+        .single = kernel_path_wants_single(s->kernel_path),
         .buffer_bytes = s->plan.buffer_bytes,
         .pinned = s->conf->worker_affinity == CONF_AFFINITY_CPU,
     };
@@ -237,6 +258,7 @@ void relay_server_stop(struct relay_server *s)
     for (uint32_t i = 0; s->workers != NULL && i < s->worker_count; i++) {
         worker_free(s->workers[i]);
     }
+    kernel_path_free(s->kernel_path);
     auth_service_free(s->auth);
     settings_free(s->settings);
     dispatcher_free(s->dispatcher);

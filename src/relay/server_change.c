@@ -60,6 +60,7 @@ void server_apply_limits(struct relay_server *s, const struct conf *conf,
     (void)pthread_mutex_unlock(&s->quota_lock);
     capacity_set(&s->capacity[0], conf->bps_capacity);
     capacity_set(&s->capacity[1], conf->bps_capacity);
+    kernel_path_configure(s->kernel_path, conf);
 }
 
 int server_make_certificates(const struct relay_server *s, const struct conf *conf,
@@ -79,12 +80,14 @@ int server_make_certificates(const struct relay_server *s, const struct conf *co
 /* --- changing ------------------------------------------------------------------------------------
  */
 
-/* Put `settings` into force in every worker; the old ones are released when nobody borrows them. */
+/* Put `settings` into force in every worker; the old ones are released when nobody borrows them.
+ * Nothing is forwarded by old rules once this has returned. */
 static void install(struct relay_server *s, struct settings *settings)
 {
     sem_t done;
     struct worker_configure message = {.settings = settings, .done = &done};
 
+    kernel_path_halt(s->kernel_path);
     (void)sem_init(&done, 0, 0);
     for (uint32_t i = 0; i < s->worker_count; i++) {
         worker_reconfigure(s->workers[i], &message);
@@ -188,6 +191,7 @@ int relay_server_reload(struct relay_server *s, struct conf *conf, char *why, si
         return err;
     }
     server_front_apply(s, conf, &change);
+    kernel_path_listen(s->kernel_path, &s->plan, &s->own);
     struct conf *old = s->conf;
     s->conf = conf_ref(conf);
     conf_unref(old);
@@ -214,6 +218,7 @@ int relay_server_drain(struct relay_server *s, char *why, size_t cap)
         return err;
     }
     s->draining = true;
+    kernel_path_drain(s->kernel_path);
     install(s, settings);
     return 0;
 }
@@ -290,6 +295,7 @@ static void follow_addresses(struct relay_server *s)
         return;
     }
     interfaces_fini(&was);
+    kernel_path_follow(s->kernel_path, &s->plan, &s->own);
     log_event(LOG_NOTICE, "addresses.changed", LOG_U64("addresses", s->own.count), LOG_END);
 }
 
@@ -327,5 +333,6 @@ void relay_server_tick(struct relay_server *s)
     follow_abilities(s);
     follow_certificates(s);
     server_watch_workers(s);
+    kernel_path_tick(s->kernel_path);
     server_tell_numbers(s, clock_now_ms());
 }

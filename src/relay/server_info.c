@@ -16,6 +16,7 @@
 void relay_server_stats(const struct relay_server *s, struct relay_stats *out)
 {
     memset(out, 0, sizeof(*out));
+    kernel_path_read(s->kernel_path, &out->offload);
     for (uint32_t i = 0; i < s->worker_count; i++) {
         if (s->workers[i] != NULL) {
             worker_add_stats(s->workers[i], out);
@@ -74,10 +75,13 @@ void server_tell_numbers(struct relay_server *s, uint64_t now_ms)
     s->numbers_ms = now_ms;
     relay_server_stats(s, &stats);
     if (memcmp(&stats.streams, &s->told, sizeof(stats.streams)) == 0 &&
+        memcmp(stats.offload.of, s->told_offload.of, sizeof(stats.offload.of)) == 0 &&
+        stats.offload.channels == s->told_offload.channels &&
         stats.rx_overflow + stats.tx_full == s->told_lost) {
         return;
     }
     s->told = stats.streams;
+    s->told_offload = stats.offload;
     s->told_lost = stats.rx_overflow + stats.tx_full;
     relay_server_log_numbers(s);
 }
@@ -104,12 +108,17 @@ void relay_server_log_numbers(const struct relay_server *s)
 
     log_workers(s);
     relay_server_stats(s, &stats);
+    const uint64_t *forwarded = stats.offload.of;
     const struct relay_stream_stats *n = &stats.streams;
-    log_event(LOG_INFO, "packets.count", LOG_U64("received", stats.rx_packets),
-              LOG_U64("sent", stats.tx_packets), LOG_U64("rx_overflow", stats.rx_overflow),
-              LOG_U64("relay_overflow", stats.relay_overflow), LOG_U64("tx_full", stats.tx_full),
-              LOG_U64("tx_errors", stats.tx_errors),
-              LOG_U64("dispatch_dropped", stats.dispatch_dropped), LOG_END);
+    log_event(
+        LOG_INFO, "packets.count", LOG_U64("received", stats.rx_packets),
+        LOG_U64("sent", stats.tx_packets), LOG_U64("rx_overflow", stats.rx_overflow),
+        LOG_U64("relay_overflow", stats.relay_overflow), LOG_U64("tx_full", stats.tx_full),
+        LOG_U64("tx_errors", stats.tx_errors), LOG_U64("dispatch_dropped", stats.dispatch_dropped),
+        LOG_U64("forwarded_to_peer", forwarded[OFFLOAD_forwarded_to_peer]),
+        LOG_U64("forwarded_to_client", forwarded[OFFLOAD_forwarded_to_client]),
+        LOG_U64("forwarded_relay_to_relay", forwarded[OFFLOAD_forwarded_relay_to_relay]), LOG_END);
+    kernel_path_log(s->kernel_path);
     log_event(LOG_INFO, "connections.state", LOG_U64("established", n->established),
               LOG_U64("tls", n->tls_established), LOG_U64("dtls", stats.dtls_established),
               LOG_U64("blocked", n->blocked), LOG_U64("queued_bytes", n->queued_bytes),

@@ -18,6 +18,7 @@
 #include "relay/control.h"
 #include "relay/front.h"
 #include "relay/interfaces.h"
+#include "relay/kernel_path.h"
 #include "relay/listener.h"
 #include "relay/settings.h"
 #include "relay/worker.h"
@@ -41,6 +42,7 @@ struct relay_server {
     struct quota *quota;
     pthread_mutex_t quota_lock;
     struct capacity capacity[2];
+    struct kernel_path *kernel_path; /* NULL: there is none */
     struct auth_service *auth;
     struct conn_limit *conns;
     struct tls_tickets *tickets; /* NULL: none are given out */
@@ -53,7 +55,8 @@ struct relay_server {
     uint64_t numbers_ms;            /* when connections were last counted in the log */
     struct relay_stream_stats told; /* and what was told then */
     uint64_t told_lost;             /* packets that receive and send buffers had no room for */
-    uint32_t worker_count;          /* that there are; the front tells how many have sockets */
+    struct relay_offload_stats told_offload;
+    uint32_t worker_count; /* that there are; the front tells how many have sockets */
     uint32_t max_allocations;
     uint32_t connection_room; /* of clients: as many as there can ever be descriptors for */
     uint32_t max_connections; /* and as many as were planned for at start */

@@ -16,6 +16,7 @@
 #include "log/log.h"
 #include "offload/steer.h"
 #include "relay/directory.h"
+#include "relay/kernel_path.h"
 #include "relay/proxied.h"
 #include "relay/relay_ports.h"
 #include "relay/stash.h"
@@ -267,6 +268,7 @@ static void drop_one(struct worker *w, struct session_parcel *p)
         quota_give(w->env->quota, (struct bytes){p->quota_user, p->quota_len});
         (void)pthread_mutex_unlock(w->env->quota_lock);
         directory_remove(w->env->directory, p->session);
+        kernel_path_client(w->env->kernel_path, &p->tuple, false);
         log_event(LOG_ERROR, "session.lost", LOG_ID("session", p->session),
                   LOG_ADDR("client", &p->tuple.client),
                   LOG_TEXT("why", "memory was exhausted when it was to change its worker"),

@@ -30,10 +30,13 @@ enum {
     PROXIED_MAX = 65536,     /* clients behind balancers */
     HOLDOFF_MAX = 65536,
     DTLS_BUDGET = 256,
-    TICK_BUDGET = 256,   /* allocations that expire in one turn */
-    RECHECK_BUDGET = 64, /* allocations that are judged anew in one turn */
-    LETTER_BUDGET = 32,  /* letters of one turn: a dispatcher may never cease to write */
-    RATE_MS = 250,       /* how often packets per second are counted */
+    TICK_BUDGET = 256,     /* allocations that expire in one turn */
+    RECHECK_BUDGET = 64,   /* allocations that are judged anew in one turn */
+    LETTER_BUDGET = 32,    /* letters of one turn: a dispatcher may never cease to write */
+    RATE_MS = 250,         /* how often packets per second are counted */
+    COLLECT_MS = 1000,     /* how often the kernel path is asked what it has relayed */
+    COLLECT_BUDGET = 1024, /* channels that are asked for in one turn */
+    COLLECT_MOST = 65536,  /* and in COLLECT_MS */
 };
 
 enum worker_mail {
@@ -140,6 +143,9 @@ static int make_parts(struct worker *w)
         return -ENOMEM;
     }
     udp_batch_set_gso(w->batch, w->env->gso);
+    if (w->env->single) {
+        udp_batch_no_gro(w->batch);
+    }
     w->loop = loop_new(w);
     if (w->loop == NULL) {
         return -errno;
@@ -164,6 +170,7 @@ int worker_new(const struct worker_env *env, const struct settings *settings, un
     w->index = index;
     w->now_ms = clock_now_ms();
     w->wall_s = clock_wall_s();
+    w->rules = effects_rules(w);
     list_init(&w->ready);
     list_init(&w->round_end);
     list_init(&w->closing);
@@ -259,6 +266,7 @@ static void publish(struct worker *w)
 static void configure(struct worker *w, struct worker_configure *message)
 {
     w->settings = message->settings;
+    w->rules = effects_rules(w);
     turn_server_configure(w->core, &w->settings->config);
     streams_set_limits(w->streams, &w->settings->stream);
     holdoff_set_times(w->holdoff, w->settings->holdoff_ms, w->settings->holdoff_shared_ms);
@@ -379,20 +387,38 @@ static void tell_load(struct worker *w)
     w->rate_told = per_s > 0;
 }
 
+/* Ask the kernel path, a few channels a turn.  Their traffic is told in time for the numbers, and
+ * exactly when a session ends. */
+static void collect(struct worker *w)
+{
+    if (w->to_collect == 0) {
+        if (w->flows == 0 || w->now_ms - w->collect_ms < COLLECT_MS) {
+            return;
+        }
+        w->collect_ms = w->now_ms;
+        w->to_collect = w->flows < COLLECT_MOST ? w->flows : COLLECT_MOST;
+    }
+    const uint32_t budget = w->to_collect < COLLECT_BUDGET ? w->to_collect : COLLECT_BUDGET;
+    const uint32_t asked = turn_server_collect(w->core, budget);
+    w->to_collect = asked == budget ? w->to_collect - asked : 0;
+}
+
 /* When the loop must go on at the latest. */
 static uint64_t next_turn(const struct worker *w)
 {
     if (w->mail || !list_empty(&w->departures) || !list_empty(&w->ready) || w->rechecking ||
-        w->behind || w->streams_more || w->dtls_more) {
+        w->behind || w->to_collect > 0 || w->streams_more || w->dtls_more) {
         return w->now_ms;
     }
     const uint64_t core_ms = turn_server_next_deadline(w->core);
     const uint64_t streams_ms = streams_next_deadline(w->streams);
     const uint64_t dtls_ms = dtls_next_deadline(w->dtls);
     const uint64_t rate_ms = w->rate_told ? w->rate_ms + RATE_MS : UINT64_MAX;
+    const uint64_t collect_ms = w->flows > 0 ? w->collect_ms + COLLECT_MS : UINT64_MAX;
     uint64_t first_ms = core_ms < streams_ms ? core_ms : streams_ms;
 
     first_ms = first_ms < dtls_ms ? first_ms : dtls_ms;
+    first_ms = first_ms < collect_ms ? first_ms : collect_ms;
     return first_ms < rate_ms ? first_ms : rate_ms;
 }
 
@@ -425,6 +451,7 @@ static void turn(struct worker *w)
         stray_tick(w);
     }
     effects_reap(w);
+    collect(w);
     tell_load(w);
     publish(w);
 }

@@ -23,6 +23,8 @@ struct directory;
 struct external_map;
 struct front;
 struct front_item;
+struct kernel_path;
+struct mirror;
 struct quota;
 struct relay_ports;
 struct relay_stats;
@@ -43,10 +45,13 @@ struct worker_env {
     struct directory *directory;   /* NULL: clients cannot move */
     struct worker *const *workers; /* each is filled in before anybody is told its index */
     uint32_t max_allocations;
-    uint32_t max_connections; /* of one worker: clients' and peers' */
-    bool gso;                 /* bursts may travel as one message: see udp_gso_test() */
-    uint32_t buffer_bytes;    /* to which the receive buffer of a relay socket may grow */
-    bool pinned;              /* each runs on one CPU: see affinity_pin() */
+    uint32_t max_connections;        /* of one worker: clients' and peers' */
+    struct kernel_path *kernel_path; /* NULL: there is none */
+    struct mirror *mirror;           /* NULL: no channel is forwarded in the kernel */
+    bool gso;                        /* bursts may travel as one message: see udp_gso_test() */
+    bool single;                     /* but come packet by packet: see udp_batch_no_gro() */
+    uint32_t buffer_bytes;           /* to which the receive buffer of a relay socket may grow */
+    bool pinned;                     /* each runs on one CPU: see affinity_pin() */
 };
 
 /* A worker that does not run yet.  `env` and `settings` are borrowed.  0; negative errno. */

@@ -141,9 +141,13 @@ struct worker {
     const struct worker_env *env;
     const struct settings *settings;
     struct worker_counters count;
-    bool mail;       /* somebody has called */
-    bool rechecking; /* permissions are being judged by new rules */
-    bool behind;     /* more has expired than one turn handles */
+    uint32_t rules;      /* see mirror.h: by which ones the core judges */
+    uint32_t flows;      /* channels that the kernel path has */
+    uint32_t to_collect; /* of them are still to be asked for their traffic */
+    uint64_t collect_ms; /* when that began last */
+    bool mail;           /* somebody has called */
+    bool rechecking;     /* permissions are being judged by new rules */
+    bool behind;         /* more has expired than one turn handles */
     bool stop;
     bool running; /* of the control thread: there is a thread to be joined */
     unsigned index;
@@ -386,6 +390,9 @@ uint32_t tcp_relay_pace(struct worker *w, struct stream *s, bool to_peer, size_t
  */
 
 struct turn_effects effects_of(struct worker *w);
+
+/* The rules that hold for the kernel path now (mirror.h). */
+uint32_t effects_rules(const struct worker *w);
 
 /* Close the relay sockets that the core gave up in this turn. */
 void effects_reap(struct worker *w);

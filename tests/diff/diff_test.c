@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The kernel path against user space: random histories of sessions, random frames.
  *
- *     STERNA_DIFF_FRAMES   how many frames (20,000)
+ *     STERNA_DIFF_FRAMES   how many frames (60,000)
  *     STERNA_DIFF_SEED     where the dice begin (1) */
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include "diff/judge.h"
 
 enum {
-    FRAMES = 20000,
+    FRAMES = 60000,
     CHANNELS = 65536,  /* in the kernel: with those whose slots must rest */
     RUN_FRAMES = 5000, /* with the same settings */
     BURST = 12,        /* frames between two events */

@@ -95,7 +95,7 @@ static __always_inline struct offload_way *decide_way(const struct offload_flow 
 }
 
 /* Take `bytes` from a bucket that user space takes from, too; false: there is not enough. */
-static __always_inline bool take(__u64 *busy_ns, __u64 rate, __u32 bytes, __u64 now)
+static __always_inline bool take_bytes(__u64 *busy_ns, __u64 rate, __u32 bytes, __u64 now)
 {
     for (int i = 0; i < DECIDE_TRIES; i++) {
         const __u64 busy = *(volatile __u64 *)busy_ns;
@@ -118,12 +118,12 @@ __noinline int within_limits(__u32 limit, __u32 direction, __u32 bytes, __u64 no
     direction &= 1;
     if (control.max_bps != 0) {
         struct offload_limit *own = bpf_map_lookup_elem(&limits, &limit);
-        if (own && !take(&own->busy_until_ns[direction], control.max_bps, bytes, now)) {
+        if (own && !take_bytes(&own->busy_until_ns[direction], control.max_bps, bytes, now)) {
             return 0;
         }
     }
     return control.capacity_bps == 0 ||
-           take(&control.capacity_busy_until_ns[direction], control.capacity_bps, bytes, now);
+           take_bytes(&control.capacity_busy_until_ns[direction], control.capacity_bps, bytes, now);
 }
 
 /* The surplus of a ChannelData message behind its data: at most padding, and zeros, which no
@@ -357,16 +357,28 @@ static __always_inline __u32 head_of(const struct plan *plan)
            (plan->number ? PACKET_CHANNEL_HEAD : 0);
 }
 
+/* What looks as if its checksum had been left to hardware may be the one in 65,536. */
+static __noinline int is_whole_xdp(struct xdp_md *ctx, const struct packet *p)
+{
+    return packet_is_whole((void *)(long)ctx->data, (void *)(long)ctx->data_end, p);
+}
+
+static __noinline int is_whole_tc(struct __sk_buff *skb, const struct packet *p)
+{
+    return packet_is_whole((void *)(long)skb->data, (void *)(long)skb->data_end, p);
+}
+
 /* The checksum that it leaves with; -1, or why it has to go up. */
-static __always_inline int judge_check(const struct packet *p, const struct offload_if *at,
-                                       struct plan *plan)
+static __always_inline int judge_check(void *ctx, bool xdp, const struct packet *p,
+                                       const struct offload_if *at, struct plan *plan)
 {
     if (p->check == 0) {
         /* From IPv4 to IPv4 there may be none (RFC 768); over IPv6 there must be one. */
         plan->check = 0;
         return p->family == 4 && plan->flow.family == 4 ? -1 : OFFLOAD_checksum;
     }
-    if ((at->flags & OFFLOAD_IF_PARTIAL) && packet_is_partial(p)) {
+    if ((at->flags & OFFLOAD_IF_PARTIAL) && packet_is_partial(p) &&
+        !(xdp ? is_whole_xdp(ctx, p) : is_whole_tc(ctx, p))) {
         return OFFLOAD_checksum;
     }
     plan->check = next_check(p, plan);
@@ -426,7 +438,7 @@ static __always_inline int decide(void *ctx, bool xdp, bool hop, void *data, voi
         }
     }
     draw(&w->p, plan);
-    why = judge_check(&w->p, at, plan);
+    why = judge_check(ctx, xdp, &w->p, at, plan);
     if (why >= 0) {
         return why;
     }

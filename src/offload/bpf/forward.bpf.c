@@ -140,7 +140,7 @@ static __noinline int hop_xdp(struct xdp_md *ctx)
     return do_xdp(ctx, true);
 }
 
-SEC("xdp")
+int forward_xdp(struct xdp_md *ctx) SEC("xdp");
 
 int forward_xdp(struct xdp_md *ctx)
 {
@@ -237,7 +237,7 @@ static __noinline int hop_tc(struct __sk_buff *skb)
     return do_tc(skb, true);
 }
 
-SEC("tc")
+int forward_tc(struct __sk_buff *skb) SEC("tc");
 
 int forward_tc(struct __sk_buff *skb)
 {

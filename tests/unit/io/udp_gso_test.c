@@ -158,6 +158,19 @@ static void gro__is_never_asked_for_against_the_owners_will(void **state)
     assert_false(is_on(s));
 }
 
+/* The kernel path forwards single packets: what goes out may still be one message. */
+static void gro__is_not_asked_for_where_something_below_forwards(void **state)
+{
+    struct stage *s = *state;
+
+    udp_batch_no_gro(s->batch);
+    visit(s, 30, 16, 1);
+    assert_false(is_on(s));
+    udp_batch_set_gso(s->batch, true); /* and that is what held it back */
+    visit(s, 30, 16, 1);
+    assert_true(is_on(s));
+}
+
 /* A kernel without it is not asked again and again. */
 static void gro__refused_is_not_asked_for_again(void **state)
 {
@@ -183,6 +196,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(gro__is_not_asked_for_single_packets, setup, teardown),
         cmocka_unit_test_setup_teardown(gro__chance_does_not_add_up, setup, teardown),
         cmocka_unit_test_setup_teardown(gro__is_never_asked_for_against_the_owners_will, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(gro__is_not_asked_for_where_something_below_forwards, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(gro__refused_is_not_asked_for_again, setup, teardown),
     };

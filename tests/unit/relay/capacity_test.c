@@ -26,7 +26,7 @@ static void capacity__is_the_rate(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rates); i++) {
-        struct capacity c = {0, 0};
+        struct capacity c = {.rate = 0};
         const uint64_t burst = rates[i] < 64 * KIB ? 64 * KIB : rates[i];
         capacity_set(&c, rates[i]);
         assert_in_range(drink(&c, 100, start_ms), burst - burst / 10000 - 200, burst);
@@ -42,7 +42,7 @@ static void capacity__is_the_rate(void **state)
 /* A lease covers many packets, but never more than the sixteenth part of a second. */
 static void capacity__leases_pieces(void **state)
 {
-    struct capacity c = {0, 0};
+    struct capacity c = {.rate = 0};
 
     (void)state;
     capacity_set(&c, 100 * KIB * KIB);
@@ -72,7 +72,7 @@ static void capacity__is_shared_by_threads(void **state)
 {
     enum { THREADS = 4 };
 
-    struct capacity c = {0, 0};
+    struct capacity c = {.rate = 0};
     struct drinker drinker[THREADS];
     pthread_t thread[THREADS];
     uint64_t sum = 0;
