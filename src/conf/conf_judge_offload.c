@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "conf/conf_int.h"
+#include "conf/conf_listener.h"
 #include "conf/conf_value.h"
 
 /* --- offload-interface ---------------------------------------------------------------------------
@@ -134,9 +135,21 @@ static void nothing_judge(struct conf *conf)
     }
 }
 
+/* Connections have limits of their own. */
+static void shield_judge(struct conf *conf)
+{
+    const struct conf_place place = conf_place_of(conf, CONF_OPT_flood_shield);
+
+    if (conf->flood_shield && !conf_serves(conf, CONF_UDP)) {
+        conf_say(conf, CONF_WARNING, &place,
+                 "flood-shield changes nothing: nobody is served on UDP");
+    }
+}
+
 void conf_judge_offload(struct conf *conf)
 {
     interfaces_judge(conf);
     idle_judge(conf);
     nothing_judge(conf);
+    shield_judge(conf);
 }

@@ -25,10 +25,16 @@ enum {
     NETDEV_XDP_FEATURES = 3,
 };
 
+/* Indices of other interfaces, or 0. */
+struct others {
+    uint32_t master;
+    uint32_t vlan_of;
+};
+
 /* What is found while links are read. */
 struct reading {
     struct device_list list;
-    uint32_t *masters; /* of each item: an index, or 0 */
+    struct others *others; /* of each item */
     size_t room;
 };
 
@@ -99,20 +105,20 @@ static int grow(struct reading *reading)
         return 0;
     }
     struct device *items = mem_new(room, sizeof(*items));
-    uint32_t *masters = mem_new(room, sizeof(*masters));
-    if (items == NULL || masters == NULL) {
+    struct others *others = mem_new(room, sizeof(*others));
+    if (items == NULL || others == NULL) {
         free(items);
-        free(masters);
+        free(others);
         return -ENOMEM;
     }
     if (reading->list.count > 0) {
         memcpy(items, reading->list.items, reading->list.count * sizeof(*items));
-        memcpy(masters, reading->masters, reading->list.count * sizeof(*masters));
+        memcpy(others, reading->others, reading->list.count * sizeof(*others));
     }
     free(reading->list.items);
-    free(reading->masters);
+    free(reading->others);
     reading->list.items = items;
-    reading->masters = masters;
+    reading->others = others;
     reading->room = room;
     return 0;
 }
@@ -137,17 +143,27 @@ static int take_link(const uint8_t *body, size_t len, void *context)
     read_driver(device);
     netlink_text(attrs.of[IFLA_PARENT_DEV_BUS_NAME], bus, sizeof(bus));
     device->wire = is_wire(bus, device->driver);
-    reading->masters[reading->list.count] = (uint32_t)netlink_number(attrs.of[IFLA_MASTER]);
+    const bool vlan = strcmp(device->kind, "vlan") == 0;
+    reading->others[reading->list.count] = (struct others){
+        .master = (uint32_t)netlink_number(attrs.of[IFLA_MASTER]),
+        .vlan_of = vlan ? (uint32_t)netlink_number(attrs.of[IFLA_LINK]) : 0,
+    };
     reading->list.count++;
     return 0;
 }
 
-static void name_masters(const struct reading *reading)
+/* Which is above or below which. */
+static void join(const struct reading *reading)
 {
     for (size_t i = 0; i < reading->list.count; i++) {
-        const struct device *master = device_find_index(&reading->list, reading->masters[i]);
+        const struct others *others = &reading->others[i];
+        const struct device *master = device_find_index(&reading->list, others->master);
         if (master != NULL) {
             memcpy(reading->list.items[i].master, master->name, sizeof(master->name));
+        }
+        for (size_t k = 0; k < reading->list.count && others->vlan_of != 0; k++) {
+            struct device *below = &reading->list.items[k];
+            below->vlans = below->vlans || below->index == others->vlan_of;
         }
     }
 }
@@ -162,8 +178,8 @@ int device_list_read(struct device_list *out)
 
     memcpy(question.body, &any, sizeof(any));
     const int err = netlink_ask(NETLINK_ROUTE, &question, sizeof(any), take_link, &reading);
-    name_masters(&reading);
-    free(reading.masters);
+    join(&reading);
+    free(reading.others);
     if (err < 0) {
         device_list_fini(&reading.list);
     }

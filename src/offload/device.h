@@ -31,8 +31,9 @@ struct device {
     bool ethernet; /* frames with link addresses; not lo */
     bool loopback;
     bool up;
-    bool wire; /* what comes here has come over a wire: no sender on this host or hypervisor may
-                  have left its checksum to hardware */
+    bool vlans; /* there are VLAN interfaces on it */
+    bool wire;  /* what comes here has come over a wire: no sender on this host or hypervisor may
+                   have left its checksum to hardware */
 };
 
 struct device_list {

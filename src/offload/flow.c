@@ -14,9 +14,8 @@
 
 #define NS_PER_MS UINT64_C(1000000)
 
-/* The programs' clock (CLOCK_MONOTONIC_COARSE) is behind by a tick at most, 10 ms with the slowest
- * one that Linux has; nothing may be forwarded at or after a deadline. */
-#define FLOW_TICK_NS (10 * NS_PER_MS)
+/* Nothing may be forwarded at or after a deadline, so what comes just before it is not begun. */
+#define FLOW_MARGIN_NS (10 * NS_PER_MS)
 
 /* --- memory that both sides write ----------------------------------------------------------------
  */
@@ -113,7 +112,7 @@ static uint64_t until_ns(uint64_t until_ms)
 {
     const uint64_t ns = until_ms < UINT64_MAX / NS_PER_MS ? until_ms * NS_PER_MS : UINT64_MAX;
 
-    return ns > FLOW_TICK_NS ? ns - FLOW_TICK_NS : 0;
+    return ns > FLOW_MARGIN_NS ? ns - FLOW_MARGIN_NS : 0;
 }
 
 static struct offload_slot *slot_of(const struct flow_table *table, uint32_t handle)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "offload/bpf_error.h"
 #include "offload/device.h"
 #include "offload/flow_int.h"
 #include "offload/forward_attach.h"
@@ -39,20 +40,9 @@ static const char *advice(int err)
         return "it takes CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, and bpf(2) allowed";
     case -ENOTSUP:
         return "it takes Linux 5.15 with CONFIG_BPF_SYSCALL, and bpf(2) allowed";
-    case -ENOMEM:
-        return "the memory limit of the process or of its control group is too low";
-    case -EMFILE:
-    case -ENFILE:
-        return "too few file descriptors: raise LimitNOFILE or `ulimit -n`";
     default:
-        return "the log tells more at level debug";
+        return bpf_error_advice(err);
     }
-}
-
-/* What kernels say that lack the call, the type of program or a helper. */
-static int plain_error(int err)
-{
-    return err == -ENOSYS || err == -EINVAL || err == -EOPNOTSUPP ? -ENOTSUP : err;
 }
 
 static unsigned programs_needed(const struct forward_options *options,
@@ -113,7 +103,8 @@ static void tell_one_way(const struct forward_options *options, uint32_t index)
 }
 
 /* Tell the programs of all interfaces: also by those that are not served packets may leave, if that
- * suits all ways in which the programs run. */
+ * suits all ways in which the programs run.  What native XDP sends to a driver that cannot is lost.
+ */
 static int describe_all(const struct forward *forward, const struct forward_options *options,
                         const struct device_list *devices)
 {
@@ -123,7 +114,8 @@ static int describe_all(const struct forward *forward, const struct forward_opti
     for (size_t i = 0; i < devices->count && err == 0; i++) {
         const struct device *device = &devices->items[i];
         const enum forward_mode mode = mode_of(options, device);
-        const bool out = device->ethernet && (!native || forward_attach_sends(device));
+        const bool out = device->ethernet &&
+                         (!native || mode == FORWARD_XDP_NATIVE || forward_attach_sends(device));
         /* GRO, too, leaves the sum of the pseudo header in bursts that it has put together. */
         const bool partial = !device->wire || mode == FORWARD_TC || mode == FORWARD_XDP_GENERIC;
         struct offload_if entry = {
@@ -182,7 +174,7 @@ static int load(struct forward *forward, const struct forward_options *options,
                 const struct device_list *devices, unsigned needs, char *why, size_t cap)
 {
     const uint32_t indices = device_highest(devices) + SPARE_INDICES;
-    int err = plain_error(forward_load(options, indices, needs, &forward->loaded));
+    int err = bpf_error_plain(forward_load(options, indices, needs, &forward->loaded));
 
     err = err < 0 ? err
                   : flow_table_new(&forward->loaded.maps, options->max_channels,
@@ -266,6 +258,34 @@ void forward_free(struct forward *forward)
     flow_table_free(forward->flows);
     forward_unload(&forward->loaded);
     free(forward);
+}
+
+/* 0 bytes only: an interface that the programs were not told of, and are not to be. */
+static bool is_told(const struct offload_if *entry)
+{
+    static const uint8_t none[sizeof(entry->mac)];
+
+    return memcmp(entry->mac, none, sizeof(none)) != 0;
+}
+
+int forward_follow(const struct forward *forward)
+{
+    const int map = forward->loaded.interfaces;
+    struct device_list devices;
+    int err = device_list_read(&devices);
+
+    for (size_t i = 0; i < devices.count && err == 0; i++) {
+        const struct device *device = &devices.items[i];
+        struct offload_if entry;
+
+        if (device->ethernet && bpf_map_lookup_elem(map, &device->index, &entry) == 0 &&
+            is_told(&entry) && memcmp(entry.mac, device->mac, sizeof(entry.mac)) != 0) {
+            memcpy(entry.mac, device->mac, sizeof(entry.mac));
+            err = bpf_map_update_elem(map, &device->index, &entry, BPF_ANY);
+        }
+    }
+    device_list_fini(&devices);
+    return err;
 }
 
 struct offload_control *forward_control(struct forward *forward)

@@ -66,6 +66,10 @@ MUST_USE int forward_new(const struct forward_options *options, struct forward *
 /* Detach and release.  NULL is fine. */
 void forward_free(struct forward *forward);
 
+/* Something of the host's interfaces has changed: tell the programs of other link addresses.  Takes
+ * no capability (Linux 5.19, as above).  0; negative errno: some may be as they were. */
+MUST_USE int forward_follow(const struct forward *forward);
+
 /* Shared with the programs; fields are read and written relaxed, by any thread. */
 struct offload_control *forward_control(struct forward *forward);
 

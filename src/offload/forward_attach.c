@@ -41,10 +41,7 @@ bool forward_attach_sends(const struct device *device)
 {
     uint32_t features = 0;
 
-    if (device_xdp(device->index, &features) < 0) {
-        return !is_pair(device);
-    }
-    return (features & DEVICE_XDP_SEND) != 0;
+    return device_xdp(device->index, &features) == 0 && (features & DEVICE_XDP_SEND) != 0;
 }
 
 static struct candidates choose(const struct device *device, enum forward_mode wish)
@@ -150,7 +147,8 @@ static int attach_tc(const struct forward_program *program, const struct device 
 /* A driver may have all it takes to send only from now on.  Where it has not, all would go up. */
 static int keep_if_sends(int link, const struct device *device, char why[FORWARD_WHY])
 {
-    if (forward_attach_sends(device)) {
+    if (forward_attach_sends(device) ||
+        (!is_pair(device) && can_native(device, DEVICE_XDP_SEND))) { /* before Linux 6.3: perhaps */
         return link;
     }
     (void)close(link);
@@ -175,6 +173,11 @@ static int attach_as(const struct forward_loaded *loaded, const struct device *d
     }
     if (mode == FORWARD_TC) {
         return attach_tc(program, device, why);
+    }
+    if (mode == FORWARD_XDP_GENERIC && device->vlans) {
+        (void)snprintf(why, FORWARD_WHY,
+                       "generic XDP does not see the tags of the VLANs on it: choose tc");
+        return -EOPNOTSUPP;
     }
     if (mode == FORWARD_XDP_GENERIC) {
         return attach_xdp(program, device, XDP_FLAGS_SKB_MODE, why);

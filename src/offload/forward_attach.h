@@ -17,5 +17,5 @@ MUST_USE int forward_attach(const struct forward_loaded *loaded, const struct de
 /* Which of FORWARD_LOAD_* it takes to serve `device` as it is wished; 0: nothing will. */
 unsigned forward_attach_needs(const struct device *device, enum forward_mode wish);
 
-/* True when programs in native XDP can send by `device` now, as far as the kernel tells. */
+/* True when the kernel tells (Linux 6.3) that programs in native XDP can send by `device` now. */
 bool forward_attach_sends(const struct device *device);

@@ -19,6 +19,12 @@ void forward_free(struct forward *forward)
     (void)forward;
 }
 
+int forward_follow(const struct forward *forward)
+{
+    (void)forward;
+    return -ENOTSUP;
+}
+
 struct offload_control *forward_control(struct forward *forward)
 {
     (void)forward;

@@ -15,6 +15,7 @@
 
 #include "base/mem.h"
 #include "base/net_addr.h"
+#include "offload/bpf_error.h"
 #include "offload/steer_flow.h"
 #include "offload/steer_load.h"
 
@@ -34,20 +35,9 @@ static const char *advice(int err)
         return "loading BPF programs takes CAP_BPF (AmbientCapabilities=CAP_BPF of systemd)";
     case -ENOTSUP:
         return "BPF programs for SO_REUSEPORT need Linux 4.19 and CONFIG_BPF_SYSCALL";
-    case -ENOMEM:
-        return "the memory limit of the process or of its control group is too low";
-    case -EMFILE:
-    case -ENFILE:
-        return "too few file descriptors: raise LimitNOFILE or `ulimit -n`";
     default:
-        return "the log tells more at level debug";
+        return bpf_error_advice(err);
     }
-}
-
-/* What kernels say that lack the call, the type of program or a helper. */
-static int plain_error(int err)
-{
-    return err == -ENOSYS || err == -EINVAL || err == -EOPNOTSUPP ? -ENOTSUP : err;
 }
 
 static int load_all(struct steer *steer, const struct steer_options *options)
@@ -75,7 +65,7 @@ int steer_new(const struct steer_options *options, struct steer **out, char *why
         steer->maps = (struct steer_maps){.flows = -1, .counts = -1, .cpus = -1};
         steer->max_sockets = options->max_sockets;
         steer->max_groups = options->max_groups;
-        err = plain_error(load_all(steer, options));
+        err = bpf_error_plain(load_all(steer, options));
     }
     if (err < 0) {
         (void)snprintf(why, cap, "%s: %s", strerror(-err), advice(err));

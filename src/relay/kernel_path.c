@@ -2,6 +2,7 @@
 #include "relay/kernel_path.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -199,6 +200,34 @@ void kernel_path_configure(struct kernel_path *p, const struct conf *conf)
     }
 }
 
+static void tell_gone(struct forward_interface *one)
+{
+    one->mode = FORWARD_OFF;
+    log_event(LOG_WARNING, "offload.interface", LOG_TEXT("name", one->name),
+              LOG_TEXT("mode", kernel_path_mode_name(one->mode)),
+              LOG_TEXT("why", "it is gone; one that is made anew is served after a restart"),
+              LOG_END);
+}
+
+void kernel_path_look(struct kernel_path *p)
+{
+    if (p == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < p->interface_count; i++) {
+        struct forward_interface *one = &p->interface[i];
+        char name[FORWARD_NAME]; /* it may have another one by now */
+
+        if (one->mode != FORWARD_OFF && if_indextoname(one->index, name) == NULL) {
+            tell_gone(one);
+        }
+    }
+    const int err = forward_follow(p->forward);
+    if (err < 0) {
+        log_event(LOG_WARNING, "offload.interfaces_old", LOG_ERRNO("why", err), LOG_END);
+    }
+}
+
 void kernel_path_follow(struct kernel_path *p, const struct listener_plan *plan,
                         const struct interfaces *own)
 {
@@ -222,16 +251,22 @@ void kernel_path_drain(struct kernel_path *p)
     }
 }
 
+/* A bit for a negative errno; of two that share one the second is not told, only counted. */
+static uint64_t bit_of(int err)
+{
+    return 1ULL << ((unsigned)-err % 64);
+}
+
 /* Once for each reason: it goes on as it should, only slower. */
 void kernel_path_tick(struct kernel_path *p)
 {
     const struct mirror_numbers now =
         p != NULL && p->mirror != NULL ? mirror_read(p->mirror) : (struct mirror_numbers){0};
 
-    if (now.error == 0 || now.error == p->told_error) {
+    if (now.error == 0 || (p->told & bit_of(now.error)) != 0) {
         return;
     }
-    p->told_error = now.error;
+    p->told |= bit_of(now.error);
     if (now.error == -ENOSPC) {
         log_event(LOG_WARNING, "offload.full", LOG_U64("channels", now.open),
                   LOG_TEXT("effect", "the server relays further channels itself"),

@@ -70,7 +70,12 @@ void kernel_path_configure(struct kernel_path *path, const struct conf *conf);
 void kernel_path_listen(struct kernel_path *path, const struct listener_plan *plan,
                         const struct interfaces *own);
 
-/* The addresses of this host are others. */
+/* Something of the interfaces of this host has changed: link addresses are others, or one is gone,
+ * which is logged. */
+void kernel_path_look(struct kernel_path *path);
+
+/* The addresses of this host are others: what is sent to, or in the name of, one that is gone is no
+ * more forwarded once the workers have judged their channels anew. */
 void kernel_path_follow(struct kernel_path *path, const struct listener_plan *plan,
                         const struct interfaces *own);
 

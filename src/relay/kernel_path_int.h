@@ -21,7 +21,7 @@ struct kernel_path {
     bool no_auth;             /* as at the start */
     _Atomic bool shield_lost; /* a client could not be written down: it is off */
     uint32_t channels;
-    int told_error;            /* why a channel was not taken, as the log has it */
+    uint64_t told; /* why channels were not taken, as the log has it: a bit for each errno */
     char why[KERNEL_PATH_WHY]; /* what is not as it should be, for the log */
     size_t interface_count;
     struct forward_interface interface[FORWARD_INTERFACES];

@@ -2,6 +2,7 @@
 #include "relay/mirror.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -14,16 +15,29 @@
 #include "relay/interfaces.h"
 #include "turn/turn_server.h"
 
+/* A channel that was handed over. */
+struct handed {
+    struct flow_traffic told; /* what the core knows of */
+    struct net_ip server;     /* the addresses of this host that it uses */
+    struct net_ip relay;
+};
+
+struct ip_list {
+    size_t count;
+    struct net_ip *items;
+};
+
 struct mirror {
     struct flow_table *flows;
     const struct external_map *external;
-    struct flow_traffic *told; /* by handle: what the core knows of */
+    struct handed *handed; /* by handle */
     _Atomic uint32_t rules;
     _Atomic uint64_t refused;
     _Atomic int error;
     pthread_mutex_t lock; /* of the addresses: taken when a channel is bound, not for packets */
-    size_t own_count;
-    struct net_ip *own;
+    struct ip_list own;
+    struct ip_list lost;       /* were own ones, and are no more */
+    _Atomic size_t lost_count; /* mostly 0, and then nobody takes the lock for it */
 };
 
 int mirror_new(struct flow_table *flows, const struct external_map *external, uint32_t max_channels,
@@ -34,8 +48,8 @@ int mirror_new(struct flow_table *flows, const struct external_map *external, ui
     if (m == NULL) {
         return -ENOMEM;
     }
-    m->told = mem_new((size_t)max_channels + 1, sizeof(*m->told)); /* handles begin with 1 */
-    if (m->told == NULL) {
+    m->handed = mem_new((size_t)max_channels + 1, sizeof(*m->handed)); /* handles begin with 1 */
+    if (m->handed == NULL) {
         free(m);
         return -ENOMEM;
     }
@@ -52,43 +66,91 @@ void mirror_free(struct mirror *m)
         return;
     }
     (void)pthread_mutex_destroy(&m->lock);
-    free(m->own);
-    free(m->told);
+    free(m->own.items);
+    free(m->lost.items);
+    free(m->handed);
     free(m);
 }
 
 /* --- own addresses -------------------------------------------------------------------------------
  */
 
+static bool has_ip(const struct ip_list *list, const struct net_ip *ip)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (net_ip_equal(&list->items[i], ip)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Those of `from` that are in neither of the other two. */
+static void add_lost(const struct ip_list *from, const struct ip_list *now, struct ip_list *lost)
+{
+    for (size_t i = 0; i < from->count; i++) {
+        if (!has_ip(now, &from->items[i]) && !has_ip(lost, &from->items[i])) {
+            lost->items[lost->count++] = from->items[i];
+        }
+    }
+}
+
+/* Only the control thread changes the lists, so it reads them without the lock. */
+static void put_lists(struct mirror *m, const struct ip_list *own, const struct ip_list *lost)
+{
+    struct net_ip *const before[] = {m->own.items, m->lost.items};
+
+    (void)pthread_mutex_lock(&m->lock);
+    m->own = *own;
+    m->lost = *lost;
+    (void)pthread_mutex_unlock(&m->lock);
+    atomic_store_explicit(&m->lost_count, lost->count, memory_order_release);
+    free(before[0]);
+    free(before[1]);
+}
+
 int mirror_set_own(struct mirror *m, const struct interfaces *own)
 {
-    struct net_ip *now = mem_new(own->count + 1, sizeof(*now));
+    struct ip_list now = {.items = mem_new(own->count + 1, sizeof(*now.items))};
+    struct ip_list lost = {
+        .items = mem_new(m->own.count + m->lost.count + 1, sizeof(*lost.items)),
+    };
 
-    if (now == NULL) {
+    if (now.items == NULL || lost.items == NULL) {
+        free(now.items);
+        free(lost.items);
         return -ENOMEM;
     }
     for (size_t i = 0; i < own->count; i++) {
-        now[i] = own->items[i].ip;
+        now.items[now.count++] = own->items[i].ip;
     }
-    (void)pthread_mutex_lock(&m->lock);
-    struct net_ip *was = m->own;
-    m->own = now;
-    m->own_count = own->count;
-    (void)pthread_mutex_unlock(&m->lock);
-    free(was);
+    add_lost(&m->lost, &now, &lost);
+    add_lost(&m->own, &now, &lost);
+    put_lists(m, &now, &lost);
     return 0;
 }
 
-static bool is_own(struct mirror *m, const struct net_ip *ip)
+static bool is_in(struct mirror *m, const struct ip_list *list, const struct net_ip *ip)
 {
-    bool found = false;
-
     (void)pthread_mutex_lock(&m->lock);
-    for (size_t i = 0; i < m->own_count && !found; i++) {
-        found = net_ip_equal(&m->own[i], ip);
-    }
+    const bool found = has_ip(list, ip);
     (void)pthread_mutex_unlock(&m->lock);
     return found;
+}
+
+/* Nothing comes from there over a network: the stack drops what says so (RFC 1812 section 5.3.7).
+ */
+static bool is_of_host(struct mirror *m, const struct net_ip *ip)
+{
+    return (net_ip_is_v4(ip) && net_ip_v4_bytes(ip)[0] == IN_LOOPBACKNET) || is_in(m, &m->own, ip);
+}
+
+/* User space gets nothing of what is sent to an address that the host has no more.  Others than the
+ * host's own are as good as those: routes may make them local (AnyIP). */
+static bool is_homeless(struct mirror *m, const struct handed *channel)
+{
+    return atomic_load_explicit(&m->lost_count, memory_order_acquire) > 0 &&
+           (is_in(m, &m->lost, &channel->server) || is_in(m, &m->lost, &channel->relay));
 }
 
 /* --- rules ---------------------------------------------------------------------------------------
@@ -133,19 +195,48 @@ static struct flow_spec spec_of(struct mirror *m, const struct turn_flow *flow)
     };
 
     external_to_private(m->external, &spec.peer);
-    spec.to_relay = is_own(m, &spec.peer.ip);
+    spec.to_relay = is_of_host(m, &spec.peer.ip);
     return spec;
+}
+
+/* As user space sees packets of that peer, they may be of another one: a relay of this server by
+ * the private side of its address. */
+static bool is_another(const struct mirror *m, const struct flow_spec *spec,
+                       const struct turn_flow *flow)
+{
+    struct net_addr seen = spec->peer;
+
+    external_to_public(m->external, &seen);
+    return !net_addr_equal(&seen, &flow->peer);
+}
+
+/* Hand it over: 0 with `*out`, or why not. */
+static int hand_over(struct mirror *m, const struct turn_flow *flow, uint32_t *out)
+{
+    const struct flow_spec spec = spec_of(m, flow);
+    const struct handed channel = {.server = flow->server.ip, .relay = flow->relay.ip};
+
+    if (is_another(m, &spec, flow)) {
+        return -EINVAL;
+    }
+    if (is_homeless(m, &channel)) {
+        return -EADDRNOTAVAIL;
+    }
+    const int err = flow_open(m->flows, &spec, out);
+    if (err == 0) {
+        m->handed[*out] = channel;
+    }
+    return err;
 }
 
 uint32_t mirror_open(struct mirror *m, uint32_t rules, const struct turn_flow *flow)
 {
-    const struct flow_spec spec = spec_of(m, flow);
     uint32_t handle;
 
-    if (rules != mirror_rules(m)) {
+    if (rules != mirror_rules(m) || is_of_host(m, &flow->client.ip)) {
         return 0;
     }
-    const int err = flow_open(m->flows, &spec, &handle);
+    const int err = hand_over(m, flow, &handle);
     if (err < 0) {
         atomic_store_explicit(&m->error, err, memory_order_relaxed);
         (void)atomic_fetch_add_explicit(&m->refused, 1, memory_order_relaxed);
@@ -156,17 +247,18 @@ uint32_t mirror_open(struct mirror *m, uint32_t rules, const struct turn_flow *f
         flow_close(m->flows, handle, NULL);
         return 0;
     }
-    m->told[handle] = (struct flow_traffic){.packets = {0}};
     return handle;
 }
 
 void mirror_renew(struct mirror *m, uint32_t rules, uint32_t handle, uint64_t to_peer_until_ms,
                   uint64_t to_client_until_ms)
 {
-    if (rules == mirror_rules(m)) {
+    const bool stays = !is_homeless(m, &m->handed[handle]);
+
+    if (stays && rules == mirror_rules(m)) {
         flow_renew(m->flows, handle, to_peer_until_ms, to_client_until_ms);
     }
-    if (rules != mirror_rules(m)) { /* it stays switched off, whatever the epoch is */
+    if (!stays || rules != mirror_rules(m)) { /* switched off, whatever the epoch is */
         flow_renew(m->flows, handle, 0, 0);
     }
 }
@@ -188,12 +280,12 @@ void mirror_usage(struct mirror *m, uint32_t handle, struct turn_traffic *out)
     struct flow_traffic now;
 
     flow_usage(m->flows, handle, &now);
-    tell(&m->told[handle], &now, out);
+    tell(&m->handed[handle].told, &now, out);
 }
 
 void mirror_close(struct mirror *m, uint32_t handle, struct turn_traffic *out)
 {
-    struct flow_traffic told = m->told[handle]; /* another worker may have the handle next */
+    struct flow_traffic told = m->handed[handle].told; /* another worker may have the handle next */
     struct flow_traffic last;
 
     flow_close(m->flows, handle, &last);

@@ -12,8 +12,8 @@
  *
  * Owner   the relay server.
  * Thread  mirror_halt(), mirror_set_own(), mirror_free(): control.  The others: any worker; a
- * handle belongs to one at a time. Memory  32 bytes a channel that may be handed over, touched when
- * it is. */
+ *         handle belongs to one at a time.
+ * Memory  64 bytes a channel that may be handed over, touched when it is. */
 #pragma once
 
 #include <stdbool.h>
@@ -38,8 +38,9 @@ MUST_USE int mirror_new(struct flow_table *flows, const struct external_map *ext
 /* The workers are gone.  NULL is fine. */
 void mirror_free(struct mirror *mirror);
 
-/* The host's own addresses are these: packets to a peer with one of them may turn round here.
- * 0; -ENOMEM: those known before are used on, which costs no more than a way through the stack. */
+/* The host's own addresses are these: packets to a peer with one of them may turn round here; and
+ * channels by one that is not among them any more are neither taken nor renewed.  Before
+ * mirror_halt().  0; -ENOMEM: those known before are used on. */
 MUST_USE int mirror_set_own(struct mirror *mirror, const struct interfaces *own);
 
 /* The rules change: nothing is forwarded any more until a worker that knows of it says so. */

@@ -216,6 +216,7 @@ int relay_server_run(struct relay_server *s, char *why, size_t cap)
     s->abilities = s->made_for;
     kernel_path_start(&s->kernel_path, s->conf);
     kernel_path_share(s->kernel_path, s->capacity);
+    kernel_path_configure(s->kernel_path, s->conf);
     kernel_path_listen(s->kernel_path, &s->plan, &s->own);
     s->env = (struct worker_env){
         .ports = s->ports,

@@ -60,7 +60,6 @@ void server_apply_limits(struct relay_server *s, const struct conf *conf,
     (void)pthread_mutex_unlock(&s->quota_lock);
     capacity_set(&s->capacity[0], conf->bps_capacity);
     capacity_set(&s->capacity[1], conf->bps_capacity);
-    kernel_path_configure(s->kernel_path, conf);
 }
 
 int server_make_certificates(const struct relay_server *s, const struct conf *conf,
@@ -80,14 +79,15 @@ int server_make_certificates(const struct relay_server *s, const struct conf *co
 /* --- changing ------------------------------------------------------------------------------------
  */
 
-/* Put `settings` into force in every worker; the old ones are released when nobody borrows them.
- * Nothing is forwarded by old rules once this has returned. */
-static void install(struct relay_server *s, struct settings *settings)
+/* Put `settings`, made of `conf`, into force in every worker; the old ones are released when nobody
+ * borrows them. Nothing is forwarded by old rules once this has returned. */
+static void install(struct relay_server *s, const struct conf *conf, struct settings *settings)
 {
     sem_t done;
     struct worker_configure message = {.settings = settings, .done = &done};
 
     kernel_path_halt(s->kernel_path);
+    kernel_path_configure(s->kernel_path, conf);
     (void)sem_init(&done, 0, 0);
     for (uint32_t i = 0; i < s->worker_count; i++) {
         worker_reconfigure(s->workers[i], &message);
@@ -133,7 +133,7 @@ static int reload_all(struct relay_server *s, struct conf *conf, char *why, size
         }
         return err;
     }
-    install(s, settings);
+    install(s, conf, settings);
     server_apply_limits(s, conf, settings);
     return 0;
 }
@@ -144,7 +144,7 @@ static int renew_all(struct relay_server *s, struct conf *conf, char *why, size_
     const int err = server_make_settings(s, conf, s->draining, &settings, why, cap);
 
     if (err == 0) {
-        install(s, settings);
+        install(s, conf, settings);
     }
     return err;
 }
@@ -219,7 +219,7 @@ int relay_server_drain(struct relay_server *s, char *why, size_t cap)
     }
     s->draining = true;
     kernel_path_drain(s->kernel_path);
-    install(s, settings);
+    install(s, s->conf, settings);
     return 0;
 }
 
@@ -247,7 +247,7 @@ static bool renew_settings(struct relay_server *s, struct follow *follow, const 
         follow_failed(follow, what, why);
         return false;
     }
-    install(s, settings);
+    install(s, s->conf, settings);
     *follow = (struct follow){.stale = false};
     return true;
 }
@@ -289,13 +289,13 @@ static void follow_addresses(struct relay_server *s)
         return;
     }
     s->own = now;
+    kernel_path_follow(s->kernel_path, &s->plan, &s->own); /* before channels are judged anew */
     if (!renew_settings(s, &s->addresses, what)) {
         s->own = was; /* the next try sees the difference again */
         interfaces_fini(&now);
         return;
     }
     interfaces_fini(&was);
-    kernel_path_follow(s->kernel_path, &s->plan, &s->own);
     log_event(LOG_NOTICE, "addresses.changed", LOG_U64("addresses", s->own.count), LOG_END);
 }
 
@@ -325,6 +325,7 @@ void relay_server_tick(struct relay_server *s)
 {
     relay_ports_sweep(s->ports, clock_now_ms());
     if (address_watch_changed(s->watch_fd)) {
+        kernel_path_look(s->kernel_path);
         s->addresses.stale = true;
     }
     if (s->addresses.stale) {

@@ -340,46 +340,6 @@ static void check_lengths(uint8_t family, uint8_t peer_family)
     assert_true(j.verdicts[KERNEL_OUT] * 100 > j.frames * 95); /* all but the longest ones */
 }
 
-/* Change the first word of `data` so that the frame's checksum is the bare sum of the pseudo
- * header, as if it had been left to hardware, and right all the same. */
-static void look_partial(const struct line *line, bool to_peer, uint8_t *data, size_t n,
-                         struct traffic *t)
-{
-    struct frame f;
-
-    line_make(&paths, line, to_peer, data, n, t);
-    assert_true(frame_read(t->bytes, t->n, &f));
-    const size_t sum_at = frame_size(&f) - f.n - 2;
-    const uint32_t more =
-        (uint32_t)be16(data) + be16(t->bytes + sum_at) + 65535U - frame_pseudo_sum(&f);
-    be16_put(data, (uint16_t)(more % 65535U));
-    line_make(&paths, line, to_peer, data, n, t);
-    assert_int_equal(be16(t->bytes + sum_at), frame_pseudo_sum(&f));
-}
-
-/* One right checksum in 65,536 looks like none: such a packet must not be overtaken. */
-static void kernel_path__knows_right_sums_that_look_left_out(void **state)
-{
-    static struct judge j;
-    static struct traffic t;
-    uint8_t data[DATA_MAX];
-    struct dice dice = {4};
-
-    (void)state;
-    begin();
-    const struct line line = line_bind(&client, NET_V4, NET_V4, 0);
-    judge_start(&j, &paths);
-    for (size_t n = 2; n <= DATA_MAX; n++) {
-        for (int i = 0; i < 2; i++) {
-            dice_fill(&dice, data, n);
-            look_partial(&line, i == 0, data, n, &t);
-            judge_frame(&j, &t, n % 3 == 0 ? KERNEL_TC : KERNEL_XDP);
-        }
-    }
-    paths_stop(&paths);
-    assert_int_equal(j.verdicts[KERNEL_OUT], j.frames);
-}
-
 static void kernel_path__sums_every_length(void **state)
 {
     (void)state;
@@ -403,7 +363,6 @@ int main(void)
         cmocka_unit_test(kernel_path__forwards_nothing_without_its_bucket),
         cmocka_unit_test(kernel_path__keeps_to_the_bandwidth),
         cmocka_unit_test(kernel_path__sums_every_length),
-        cmocka_unit_test(kernel_path__knows_right_sums_that_look_left_out),
     };
     const char *why = stage_enter();
 

@@ -199,5 +199,5 @@ bool frame_is_partial(const struct frame *f, const uint8_t *p)
 {
     const size_t udp = frame_size(f) - f->n - FRAME_UDP;
 
-    return !f->no_sum && f->sum_error != 0 && be16(p + udp + 6) == frame_pseudo_sum(f);
+    return !f->no_sum && be16(p + udp + 6) == frame_pseudo_sum(f);
 }

@@ -57,6 +57,5 @@ void frame_ip_sum(uint8_t *ip, size_t words);
  * field. */
 uint16_t frame_pseudo_sum(const struct frame *f);
 
-/* True when the UDP checksum field of the frame of `f` at `p` holds just that, and is not right by
- * chance (one in 65,536 is). */
+/* True when the UDP checksum field of the frame of `f` at `p` holds just that. */
 bool frame_is_partial(const struct frame *f, const uint8_t *p);

@@ -8,39 +8,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "check.h"
 
-/* Both programs are loaded when both are wanted somewhere. */
+/* With a virtual clock both programs are loaded; what every kernel can attach is one of them. */
 static void name_interfaces(struct forward_interface at[STAGE_INTERFACES])
 {
-    static const enum forward_mode modes[] = {
-        [STAGE_A] = FORWARD_XDP_GENERIC,
-        [STAGE_B] = FORWARD_TC,
-    };
-
     for (int i = 0; i < STAGE_INTERFACES; i++) {
         at[i] = (struct forward_interface){.index = stage_index((enum stage_interface)i),
-                                           .mode = modes[i]};
+                                           .mode = FORWARD_XDP_GENERIC};
         (void)snprintf(at[i].name, sizeof(at[i].name), "%s", stage_name((enum stage_interface)i));
     }
 }
 
-/* Rights and an old kernel are reasons to skip a test; all others are failures. */
+/* A lack of rights is a reason to skip a test; all others are failures. */
 static const char *excuse(int err, const char *why)
 {
-    struct utsname name;
-    unsigned major = 0;
-    unsigned minor = 0;
-
-    if (uname(&name) == 0) {
-        (void)sscanf(name.release, "%u.%u", &major, &minor);
-    }
-    if (major < 6 || (major == 6 && minor < 6)) {
-        return "tc needs Linux 6.6";
-    }
     if (err != -EPERM) {
         (void)printf("Bail out! %s: %s\n", strerror(-err), why);
         exit(1);

@@ -325,24 +325,22 @@ static void junk__is_what_begins_with_no_record(void **state)
 /* --- bursts --------------------------------------------------------------------------------------
  */
 
-/* Datagrams that the stack has merged count one by one, and are judged by the first. */
-static void burst__counts_its_packets(void **state)
-{
-    enum { MERGED = 8 };
+enum { MERGED = 8 };
 
-    struct rig_packet p = rig_allocate("198.51.100.5:4000");
+/* What becomes of a burst of MERGED datagrams as long as `first`, which is followed by `next`s. */
+static uint32_t run_burst(const struct rig_packet *first, const struct rig_packet *next)
+{
+    struct rig_packet p = *first;
     struct __sk_buff skb = {.ifindex = stage_index(STAGE_A)};
     uint8_t in[FRAME_MAX];
-    const size_t one = p.n;
 
-    (void)state;
+    assert_int_equal(first->n, next->n);
     for (size_t i = 1; i < MERGED; i++) {
-        memcpy(p.data + i * one, p.data, one);
+        memcpy(p.data + i * first->n, next->data, first->n);
     }
-    p.n = MERGED * one;
-    skb.gso_size = (uint32_t)one;
+    p.n = MERGED * first->n;
+    skb.gso_size = (uint32_t)first->n;
     skb.gso_segs = MERGED;
-    rig_limit(3 * MERGED, 0);
     struct bpf_test_run_opts run = {
         .sz = sizeof(run),
         .data_in = in,
@@ -350,10 +348,38 @@ static void burst__counts_its_packets(void **state)
         .ctx_in = &skb,
         .ctx_size_in = sizeof(skb),
     };
+    assert_int_equal(bpf_prog_test_run_opts(rig.kernel.fd[KERNEL_TC], &run), 0);
+    return run.retval;
+}
+
+/* Datagrams that the stack has merged count one by one, and are judged by the first. */
+static void burst__counts_its_packets(void **state)
+{
+    const struct rig_packet p = rig_allocate("198.51.100.5:4000");
+
+    (void)state;
+    rig_limit(3 * MERGED, 0);
     for (int i = 0; i < 5; i++) {
-        assert_int_equal(bpf_prog_test_run_opts(rig.kernel.fd[KERNEL_TC], &run), 0);
-        assert_int_equal(run.retval, i < 3 ? (uint32_t)TC_ACT_UNSPEC : (uint32_t)TC_ACT_SHOT);
+        assert_int_equal(run_burst(&p, &p),
+                         i < 3 ? (uint32_t)TC_ACT_UNSPEC : (uint32_t)TC_ACT_SHOT);
     }
+}
+
+/* Who forges a live client's address gets his datagram merged with the client's own. */
+static void burst__of_a_live_client_passes_whatever_comes_first(void **state)
+{
+    const struct net_addr at = world_addr("198.51.100.5:4000");
+    const struct net_addr to = world_addr(RIG_V4);
+    const struct rig_packet p = rig_allocate("198.51.100.5:4000");
+    struct rig_packet junk = p;
+
+    (void)state;
+    memset(junk.data, 0xff, junk.n);
+    assert_int_equal(run_burst(&junk, &p), TC_ACT_SHOT);
+    assert_int_equal(rig_counted(OFFLOAD_shield_junk), 1);
+    assert_int_equal(flow_client_put(rig.kernel.flows, &at, &to), 0);
+    assert_int_equal(run_burst(&junk, &p), (uint32_t)TC_ACT_UNSPEC);
+    flow_client_del(rig.kernel.flows, &at, &to);
 }
 
 int main(void)
@@ -370,6 +396,7 @@ int main(void)
         TEST(junk__is_what_user_space_drops),
         TEST(junk__is_what_begins_with_no_record),
         TEST(burst__counts_its_packets),
+        TEST(burst__of_a_live_client_passes_whatever_comes_first),
     };
 
     return rig_main(tests, COUNT_OF(tests));

@@ -5,6 +5,7 @@ STERNA_BIN names the binary (default: build/release/sterna).
 """
 import contextlib
 import ctypes
+import itertools
 import os
 import pathlib
 import random
@@ -19,6 +20,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import kernel_path  # noqa: E402
 import turn  # noqa: E402
 
 STERNA = os.environ.get("STERNA_BIN", str(ROOT / "build" / "release" / "sterna"))
@@ -165,8 +167,10 @@ def inside(netns):
 class Network:
     """Namespaces and the cables between them."""
 
+    made = itertools.count()
+
     def __init__(self):
-        self.prefix = f"sterna-sys-{os.getpid()}"
+        self.prefix = f"sterna-sys-{os.getpid()}-{next(Network.made)}"
         self.spaces = []
         self.cables = 0
 
@@ -216,3 +220,31 @@ def network():
     net = Network()
     yield net
     net.close()
+
+
+@pytest.fixture
+def lab(network, sterna):
+    """Client, server and peer for the kernel path."""
+    return kernel_path.Lab(network, sterna)
+
+
+@pytest.fixture(scope="module", params=kernel_path.MODES)
+def served(request, tmp_path_factory):
+    """A lab whose server has the kernel path in each of the modes, for all tests of a file that ask for nothing
+    else: to load a program takes a while."""
+    net, started = Network(), []
+
+    def start(**options):
+        started.append(Sterna(tmp_path_factory.mktemp("served"), **options))
+        return started[-1].ready()
+
+    try:
+        made = kernel_path.Lab(net, start)
+        made.serve(request.param)
+        yield made
+        assert made.server.stop() == 0, made.server.text
+        assert "Sanitizer" not in made.server.text and "runtime error" not in made.server.text, made.server.text
+    finally:
+        for server in started:
+            server.stop()
+        net.close()

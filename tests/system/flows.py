@@ -29,8 +29,8 @@ UP, DOWN = 0, 1
 class Association:
     """A DTLS association that signed.Client takes for a UDP socket: a record is a datagram."""
 
-    def __init__(self, address):
-        self.udp = signed.bound(address[0])
+    def __init__(self, address, udp=None):
+        self.udp = udp or signed.bound(address[0])
         self.udp.connect(address)
         context = SSL.Context(SSL.DTLS_METHOD)
         context.set_options(SSL.OP_NO_QUERY_MTU)

@@ -7,57 +7,21 @@
 #pragma once
 
 #include "base/bucket_rule.h"
+#include "offload/bpf/kernel.h"
 #include "offload/bpf/maps.h"
 #include "offload/bpf/packet.h"
+#include "offload/bpf/plan.h"
+#include "offload/bpf/route.h"
 
 enum {
-    DECIDE_AF_INET = 2,
-    DECIDE_AF_INET6 = 10,
-    DECIDE_LO = 1, /* interface index of lo in every network namespace */
     DECIDE_MIN_FRAME = 60,
     DECIDE_HOP = OFFLOAD_COUNT_MAX, /* not a reason: on to another relay address of this host */
-    DECIDE_TRIES = 4,
-    DECIDE_READ_MAX = 0x7fff, /* the verifier follows offsets below 64 KiB */
+    DECIDE_TRIES = 16,              /* so many CPUs never come before it one after the other */
+    DECIDE_READ_MAX = 0x7fff,       /* the verifier follows offsets below 64 KiB */
 };
 
-/* How a packet leaves. */
-struct plan {
-    struct offload_flow flow; /* addresses of the packet that leaves */
-    __u32 sum;                /* relay to relay: the first flow's udp_sum; else 0 */
-    __u32 len;                /* application data */
-    __u32 ifindex;
-    __s32 shorter; /* by how many bytes the headers shrink */
-    __u16 check;   /* UDP checksum, or 0: none */
-    __be16 number; /* channel number to be put on; 0: no head */
-    __u16 drop;    /* enum offload_count: drop it for that, not forward; OFFLOAD_COUNT_MAX: no */
-    __u8 came;     /* how it came: OFFLOAD_TO_PEER as ChannelData */
-    __u8 tos;
-    __u8 ttl;
-    __u8 to[ETH_ALEN];
-    __u8 from[ETH_ALEN];
-};
-
-/* Room for one packet a CPU.  What the verifier reads from a table it knows nothing about, so it
- * does not follow each combination of what was found before: without this there are 150,000
- * instructions to be looked at. */
-struct work {
-    struct packet p;
-    struct packet hop; /* relay to relay: as the second relay would get it */
-    struct plan plan;
-};
-
-struct {
-    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-    __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct work);
-} scratch SEC(".maps");
-
-/* The channels of a packet, to be counted. */
-struct ways {
-    struct offload_way *way;
-    struct offload_way *second; /* relay to relay: the other one; else NULL */
-};
+/* How long before a deadline it is near. */
+#define DECIDE_NEAR_NS 1000000000ULL
 
 static __always_inline __u64 decide_now(void)
 {
@@ -79,6 +43,16 @@ static __always_inline void set_number(struct packet *p, __be16 number)
     }
 }
 
+/* The coarse clock costs next to nothing and lags by a tick, or by several where the CPUs of a
+ * virtual machine wait for their turn: near a deadline the exact one has the say. */
+static __always_inline bool decide_before(__u64 until_ns, __u64 now)
+{
+    if (now >= until_ns) {
+        return false;
+    }
+    return virtual_clock || until_ns - now > DECIDE_NEAR_NS || bpf_ktime_get_ns() < until_ns;
+}
+
 /* Its direction of its channel if that may be used now, or NULL.  A bandwidth that was limited
  * after the channel had come here is user space's until it has a bucket. */
 static __always_inline struct offload_way *decide_way(const struct offload_flow *flow, __u64 now)
@@ -90,7 +64,8 @@ static __always_inline struct offload_way *decide_way(const struct offload_flow 
     }
     struct offload_way *way = &slot->way[flow->way & 1];
     const bool live = way->generation == flow->generation && way->epoch == control.epoch &&
-                      now < way->until_ns && (way->limit != 0 || control.max_bps == 0);
+                      decide_before(*(volatile __u64 *)&way->until_ns, now) &&
+                      (way->limit != 0 || control.max_bps == 0);
     return live ? way : NULL;
 }
 
@@ -168,6 +143,19 @@ static __always_inline struct offload_flow *find_channel(void *data, void *data_
     return flow;
 }
 
+/* Since Linux 6.1 the memory of an entry that is deleted may be another's at once, readers or not.
+ * The slot is read before the rest: a mixture of both is then the old one's, which is over. */
+static __always_inline void copy_flow(const struct offload_flow *flow, struct plan *plan)
+{
+    const __u32 slot = *(const volatile __u32 *)&flow->slot;
+    const __u32 generation = *(const volatile __u32 *)&flow->generation;
+
+    barrier();
+    plan->flow = *flow;
+    plan->flow.slot = slot;
+    plan->flow.generation = generation;
+}
+
 /* -1 with plan->flow, plan->len and ways->way, or why it has to go up.  The head of ChannelData is
  * what makes a packet a client's; a peer's data may begin like one. */
 static __always_inline int find(void *data, void *data_end, struct work *w, __u64 now,
@@ -183,11 +171,11 @@ static __always_inline int find(void *data, void *data_end, struct work *w, __u6
     if (!flow) {
         return OFFLOAD_unknown;
     }
-    if (plan->len > w->p.len) {
+    if (plan->len > w->p.len || w->p.odd) {
         return OFFLOAD_length;
     }
-    plan->flow = *flow;
-    plan->came = flow->way;
+    copy_flow(flow, plan);
+    plan->came = plan->flow.way;
     plan->sum = 0;
     ways->second = NULL;
     barrier();
@@ -226,7 +214,7 @@ static __always_inline int find_second(struct work *w, __u64 now, struct ways *w
         return OFFLOAD_route;
     }
     plan->sum = plan->flow.udp_sum;
-    plan->flow = *next;
+    copy_flow(next, plan);
     barrier();
     ways->second = decide_way(&plan->flow, now);
     return ways->second ? -1 : OFFLOAD_over;
@@ -257,128 +245,22 @@ static __always_inline __u16 next_check(const struct packet *p, const struct pla
     return check != 0 ? check : 0xffff;
 }
 
-/* The next hop, and what may go there. */
-struct hop {
-    union {
-        __u64 all;
-
-        struct {
-            __u8 to[ETH_ALEN];
-            __u16 mtu;
-        };
-    };
-
-    __u32 ifindex;
-};
-
-/* Ask the routing table as for a packet that this host itself sends, which is what the index of lo
- * says.  That asks net.ipv4.conf.lo.forwarding (net.ipv6...) of the host and makes a router of none
- * of its interfaces.  -1 with `*hop`, or why the packet has to go up. */
-static __always_inline int ask(void *ctx, const struct offload_flow *flow, __u32 ip_len, __u8 tos,
-                               struct hop *hop)
-{
-    struct bpf_fib_lookup fib = {
-        .l4_protocol = IPPROTO_UDP,
-        .sport = flow->src_port,
-        .dport = flow->dst_port,
-        .tot_len = (__u16)ip_len,
-        .ifindex = DECIDE_LO,
-    };
-
-    if (flow->family == 4) {
-        fib.family = DECIDE_AF_INET;
-        fib.tos = tos;
-        fib.ipv4_src = *(const __be32 *)flow->src;
-        fib.ipv4_dst = *(const __be32 *)flow->dst;
-    } else {
-        fib.family = DECIDE_AF_INET6;
-        fib.flowinfo = bpf_htonl((__u32)tos << 20);
-        __builtin_memcpy(fib.ipv6_src, flow->src, 16);
-        __builtin_memcpy(fib.ipv6_dst, flow->dst, 16);
-    }
-    const long found = bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
-    if (found != BPF_FIB_LKUP_RET_SUCCESS) {
-        return found == BPF_FIB_LKUP_RET_NO_NEIGH      ? OFFLOAD_neighbour
-               : found == BPF_FIB_LKUP_RET_FRAG_NEEDED ? OFFLOAD_too_big
-                                                       : OFFLOAD_route;
-    }
-    hop->ifindex = fib.ifindex;
-    hop->mtu = fib.tot_len; /* now the MTU; before Linux 5.12 what we have asked for */
-    __builtin_memcpy(hop->to, fib.dmac, ETH_ALEN);
-    return -1;
-}
-
-/* For each of the programs.  Static, unlike within_limits(): of others with a context the verifier
- * asks the kernel's BTF, which not every kernel has. */
-static __noinline int ask_route_xdp(struct xdp_md *ctx, const struct offload_flow *flow,
-                                    __u32 ip_len, __u32 tos, struct hop *hop)
-{
-    return flow && hop ? ask(ctx, flow, ip_len, (__u8)tos, hop) : OFFLOAD_route;
-}
-
-static __noinline int ask_route_tc(struct __sk_buff *skb, const struct offload_flow *flow,
-                                   __u32 ip_len, __u32 tos, struct hop *hop)
-{
-    return flow && hop ? ask(skb, flow, ip_len, (__u8)tos, hop) : OFFLOAD_route;
-}
-
-/* Where it leaves, and to which link address.  The answer of the routing table holds for the rest
- * of its 8.4 ms and packets that are not larger: it costs more than all else together.  Two CPUs
- * that write it at once write the same, or half of it is wrong for that long. */
-static __always_inline int route(void *ctx, bool xdp, struct plan *plan, struct offload_way *way,
-                                 __u32 ip_len, __u64 now)
-{
-    const __u32 stamp = (__u32)(now >> OFFLOAD_HOP_BITS) | 1U << 31;
-    struct hop hop = {.all = way->hop, .ifindex = way->hop_if};
-
-    if (way->hop_stamp != stamp || ip_len > hop.mtu) {
-        const int why = xdp ? ask_route_xdp(ctx, &plan->flow, ip_len, plan->tos, &hop)
-                            : ask_route_tc(ctx, &plan->flow, ip_len, plan->tos, &hop);
-        if (why >= 0) {
-            return why;
-        }
-        way->hop = hop.all;
-        way->hop_if = hop.ifindex;
-        way->hop_stamp = stamp;
-    }
-    const struct offload_if *out = bpf_map_lookup_elem(&interfaces, &hop.ifindex);
-    if (!out || !(out->flags & OFFLOAD_IF_OUT)) {
-        return OFFLOAD_route;
-    }
-    plan->ifindex = hop.ifindex;
-    __builtin_memcpy(plan->to, hop.to, ETH_ALEN);
-    __builtin_memcpy(plan->from, out->mac, ETH_ALEN);
-    return -1;
-}
-
 static __always_inline __u32 head_of(const struct plan *plan)
 {
     return (plan->flow.family == 4 ? PACKET_HEAD4 : PACKET_HEAD6) +
            (plan->number ? PACKET_CHANNEL_HEAD : 0);
 }
 
-/* What looks as if its checksum had been left to hardware may be the one in 65,536. */
-static __noinline int is_whole_xdp(struct xdp_md *ctx, const struct packet *p)
-{
-    return packet_is_whole((void *)(long)ctx->data, (void *)(long)ctx->data_end, p);
-}
-
-static __noinline int is_whole_tc(struct __sk_buff *skb, const struct packet *p)
-{
-    return packet_is_whole((void *)(long)skb->data, (void *)(long)skb->data_end, p);
-}
-
 /* The checksum that it leaves with; -1, or why it has to go up. */
-static __always_inline int judge_check(void *ctx, bool xdp, const struct packet *p,
-                                       const struct offload_if *at, struct plan *plan)
+static __always_inline int judge_check(const struct packet *p, const struct offload_if *at,
+                                       struct plan *plan)
 {
     if (p->check == 0) {
         /* From IPv4 to IPv4 there may be none (RFC 768); over IPv6 there must be one. */
         plan->check = 0;
         return p->family == 4 && plan->flow.family == 4 ? -1 : OFFLOAD_checksum;
     }
-    if ((at->flags & OFFLOAD_IF_PARTIAL) && packet_is_partial(p) &&
-        !(xdp ? is_whole_xdp(ctx, p) : is_whole_tc(ctx, p))) {
+    if ((at->flags & OFFLOAD_IF_PARTIAL) && packet_is_partial(p)) {
         return OFFLOAD_checksum;
     }
     plan->check = next_check(p, plan);
@@ -438,7 +320,7 @@ static __always_inline int decide(void *ctx, bool xdp, bool hop, void *data, voi
         }
     }
     draw(&w->p, plan);
-    why = judge_check(ctx, xdp, &w->p, at, plan);
+    why = judge_check(&w->p, at, plan);
     if (why >= 0) {
         return why;
     }

@@ -6,7 +6,8 @@
  *     forward_xdp    at the driver (native) or before the stack (generic)
  *     forward_tc     behind the driver, where every interface is served
  *
- *     packet.h  a frame, taken apart     decide.h  what becomes of it     emit.h  new headers
+ *     packet.h  a frame, taken apart     decide.h  what becomes of it     route.h  by which way
+ *     emit.h    new headers
  *     maps.h    the tables               shield.h  strangers */
 #include "offload/bpf/decide.h"
 #include "offload/bpf/emit.h"

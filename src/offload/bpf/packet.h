@@ -28,6 +28,7 @@ struct packet {
     __u16 check;  /* UDP checksum, as it lies */
     __u8 tos;
     __u8 ttl;
+    bool odd; /* there is more behind it, or it does not say how long it is */
 };
 
 /* Where its payload begins. */
@@ -59,9 +60,14 @@ static __always_inline bool packet_ip_check(const struct iphdr *ip)
     return packet_fold(packet_add64((__u64)w[0] + w[1] + w[2] + w[3] + w[4])) == 0xffff;
 }
 
-/* The sum of its pseudo header. */
-static __always_inline __u16 packet_pseudo(const struct packet *p)
+/* A sender on this host may leave the checksum to hardware that isn't there: the field then holds
+ * the sum of the pseudo header.  One real checksum in 65,536 looks like that, too.
+ * Not static: the verifier follows such a function once, and not once for every way to it. */
+__noinline int packet_is_partial(const struct packet *p)
 {
+    if (!p) {
+        return 0;
+    }
     __u64 sum = bpf_htons((__u16)(p->len + sizeof(struct udphdr)));
 
     sum += bpf_htons(IPPROTO_UDP);
@@ -72,78 +78,19 @@ static __always_inline __u16 packet_pseudo(const struct packet *p)
         sum += (__u64)a[0] + a[1] + a[2] + a[3];
         sum += (__u64)a[4] + a[5] + a[6] + a[7];
     }
-    return packet_fold(packet_add64(sum));
+    return packet_fold(packet_add64(sum)) == p->check;
 }
 
-/* A sender on this host may leave the checksum to hardware that isn't there: the field then holds
- * the sum of the pseudo header.  One real checksum in 65,536 looks like that, too.
- * Not static: the verifier follows such a function once, and not once for every way to it. */
-__noinline int packet_is_partial(const struct packet *p)
-{
-    return p && packet_pseudo(p) == p->check;
-}
-
-static __always_inline __u64 packet_halves(__u64 word)
-{
-    return (word & 0xffffffff) + (word >> 32);
-}
-
-/* The last `n` (0..7) of the eight bytes of `word` as they lie, as if zeros followed them. */
-static __always_inline __u64 packet_tail(__u64 word, __u32 n)
-{
-    if (n == 0) {
-        return 0;
-    }
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    return word >> (8 * (8 - n));
-#else
-    return word << (8 * (8 - n));
-#endif
-}
-
-/* Is its checksum right, in full?  Costly: for the one in 65,536.  False, too, for what is longer
- * than an Ethernet frame, or not at hand. */
-static __always_inline bool packet_is_whole(void *data, void *data_end, const struct packet *p)
-{
-    const __u32 udp_len = p->len + sizeof(struct udphdr); /* at least 8 */
-    const __u32 whole = udp_len / 8;
-    void *udp = data + packet_head(p) - sizeof(struct udphdr);
-    __u64 sum = packet_pseudo(p);
-
-    if (udp_len > ETH_DATA_LEN) {
-        return false;
-    }
-    /* The barriers keep the compiler from comparing differences to data_end, which the verifier
-     * does not take. */
-    void *at = udp;
-    for (__u32 i = 0; i < ETH_DATA_LEN / 8 + 1 && i < whole; i++) {
-        const __u64 *word = at;
-        if ((void *)(word + 1) > data_end) {
-            return false;
-        }
-        sum += packet_halves(*word);
-        at += sizeof(*word);
-        barrier_var(at);
-    }
-    __u32 tail = udp_len - sizeof(sum);
-    barrier_var(tail);
-    at = udp + (tail & 0x7ff);
-    barrier_var(at);
-    const __u64 *last = at;
-    if ((void *)(last + 1) > data_end) {
-        return false;
-    }
-    sum += packet_halves(packet_tail(*last, udp_len % 8));
-    return packet_fold(packet_add64(sum)) == 0xffff;
-}
-
-/* -1, or why it has to go up. */
+/* -1, or why it has to go up.  What the stack takes is taken, so that strangers are judged by it:
+ * it cuts off what is behind a datagram, and over IPv6 a length of 0 is all there is (RFC 2675). */
 static __always_inline int packet_parse_udp(const struct udphdr *udp, __u32 ip_payload,
                                             struct packet *p)
 {
-    const __u32 len = bpf_ntohs(udp->len);
+    __u32 len = bpf_ntohs(udp->len);
 
-    if (len != ip_payload || len < sizeof(*udp)) {
+    p->odd = len != ip_payload;
+    len = len == 0 && p->family == 6 ? ip_payload : len;
+    if (len > ip_payload || len < sizeof(*udp)) {
         return OFFLOAD_length;
     }
     p->len = len - sizeof(*udp);

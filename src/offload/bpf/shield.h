@@ -113,7 +113,7 @@ static __always_inline enum shield_verdict shield_judge(void *data, void *data_e
     }
     *why = OFFLOAD_shield_junk;
     const __u32 kind = shield_kind(data, data_end, p, takes);
-    if (kind == SHIELD_OF_NOBODY) {
+    if (kind == SHIELD_OF_NOBODY && packets == 1) { /* of a burst only the first is; see on */
         return SHIELD_DROP;
     }
     /* Whoever asks: the answer is the same for all. */
@@ -132,7 +132,7 @@ static __always_inline enum shield_verdict shield_judge(void *data, void *data_e
         *why = OFFLOAD_shield_prefix;
         return SHIELD_DROP;
     }
-    if (kind == SHIELD_OF_CLIENTS || !shield_allows(data, data_end, p, kind, packets, why)) {
+    if (kind >= SHIELD_KINDS || !shield_allows(data, data_end, p, kind, packets, why)) {
         return SHIELD_DROP;
     }
     *why = OFFLOAD_shield_passed;

@@ -6,40 +6,24 @@
 #include "conf/conf_table.h"
 #include "conf_tests.h"
 
-static void expect(const char *text, enum conf_severity severity, const char *part)
-{
-    struct conf *conf = conf_checked_of(text);
-
-    conf_assert_finding(conf, severity, part);
-    conf_unref(conf);
-}
-
-static void expect_good(const char *text)
-{
-    struct conf *conf = conf_checked_of(text);
-
-    conf_assert_count(conf, CONF_WARNING, 0);
-    conf_assert_count(conf, CONF_ERROR, 0);
-    conf_unref(conf);
-}
-
 #define USER "realm=x\nuser=a:b\n"
 
 static void auth__is_required_unless_given_up(void **state)
 {
     (void)state;
-    expect("", CONF_ERROR, "it knows no credentials");
-    expect("stun-only\nsecure-stun\n", CONF_ERROR, "it knows no credentials");
-    expect("use-auth-secret\npsql-userdb=x\n", CONF_WARNING, "'psql-userdb' has no effect yet");
-    expect("no-auth\nlt-cred-mech\n", CONF_ERROR, "no-auth contradicts");
-    expect("no-auth\nstatic-auth-secret=x\n", CONF_ERROR, "no-auth contradicts");
-    expect("no-auth\nuser=a:b\n", CONF_WARNING, "user lines have no effect");
-    expect("no-auth\n", CONF_WARNING, "anybody who reaches this server");
-    expect_good("stun-only\n");
-    expect_good(USER);
-    expect_good("realm=x\nstatic-auth-secret=y\n");
-    expect_good("realm=x\nuserdb=/x\n");
-    expect_good("no-auth\nstun-only\n");
+    conf_expect("", CONF_ERROR, "it knows no credentials");
+    conf_expect("stun-only\nsecure-stun\n", CONF_ERROR, "it knows no credentials");
+    conf_expect("use-auth-secret\npsql-userdb=x\n", CONF_WARNING,
+                "'psql-userdb' has no effect yet");
+    conf_expect("no-auth\nlt-cred-mech\n", CONF_ERROR, "no-auth contradicts");
+    conf_expect("no-auth\nstatic-auth-secret=x\n", CONF_ERROR, "no-auth contradicts");
+    conf_expect("no-auth\nuser=a:b\n", CONF_WARNING, "user lines have no effect");
+    conf_expect("no-auth\n", CONF_WARNING, "anybody who reaches this server");
+    conf_expect_good("stun-only\n");
+    conf_expect_good(USER);
+    conf_expect_good("realm=x\nstatic-auth-secret=y\n");
+    conf_expect_good("realm=x\nuserdb=/x\n");
+    conf_expect_good("no-auth\nstun-only\n");
 }
 
 static void sources__follow_from_what_is_given(void **state)
@@ -89,42 +73,43 @@ static void realm__has_at_most_127_characters(void **state)
         len += 2;
     }
     text[len] = 0;
-    expect_good(text);
+    conf_expect_good(text);
     text[len] = 'x';
     text[len + 1] = 0;
-    expect(text, CONF_ERROR, "the realm has 128 characters");
+    conf_expect(text, CONF_ERROR, "the realm has 128 characters");
 }
 
 static void service__must_leave_something_to_do(void **state)
 {
     (void)state;
-    expect(USER "stun-only\nno-stun\n", CONF_ERROR, "leave nothing to serve");
-    expect(USER "min-port=3000\nmax-port=2000\n", CONF_ERROR, "min-port (3000) is above max-port");
-    expect(USER "max-port=2000\n", CONF_ERROR, "min-port (49152) is above max-port (2000)");
-    expect(USER "relay-ip=0.0.0.0\n", CONF_ERROR, "relay-ip wants an address");
-    expect(USER "relay-ip=ff02::1\n", CONF_ERROR, "relay-ip wants an address");
-    expect(USER "external-ip=::\n", CONF_ERROR, "external-ip wants an address");
-    expect_good(USER "network-engine=paired\n");
-    expect_good(USER "min-port=1024\nmax-port=1024\nlistening-ip=0.0.0.0\n");
+    conf_expect(USER "stun-only\nno-stun\n", CONF_ERROR, "leave nothing to serve");
+    conf_expect(USER "min-port=3000\nmax-port=2000\n", CONF_ERROR,
+                "min-port (3000) is above max-port");
+    conf_expect(USER "max-port=2000\n", CONF_ERROR, "min-port (49152) is above max-port (2000)");
+    conf_expect(USER "relay-ip=0.0.0.0\n", CONF_ERROR, "relay-ip wants an address");
+    conf_expect(USER "relay-ip=ff02::1\n", CONF_ERROR, "relay-ip wants an address");
+    conf_expect(USER "external-ip=::\n", CONF_ERROR, "external-ip wants an address");
+    conf_expect_good(USER "network-engine=paired\n");
+    conf_expect_good(USER "min-port=1024\nmax-port=1024\nlistening-ip=0.0.0.0\n");
 }
 
 static void lifetimes__of_the_rfc_are_defended(void **state)
 {
     (void)state;
-    expect(USER "permission-lifetime=12\n", CONF_WARNING, "RFC 8656 section 9 says 300 s");
-    expect(USER "channel-lifetime=12\n", CONF_WARNING, "RFC 8656 section 12 says 600 s");
-    expect_good(USER "permission-lifetime\nchannel-lifetime=600\n");
+    conf_expect(USER "permission-lifetime=12\n", CONF_WARNING, "RFC 8656 section 9 says 300 s");
+    conf_expect(USER "channel-lifetime=12\n", CONF_WARNING, "RFC 8656 section 12 says 600 s");
+    conf_expect_good(USER "permission-lifetime\nchannel-lifetime=600\n");
 }
 
 static void keys__that_can_never_log_in_are_told(void **state)
 {
     (void)state;
-    expect("realm=x\npassword-algorithms=sha256\nuser=a:0x00112233445566778899aabbccddeeff\n",
-           CONF_WARNING, "an MD5 key only");
-    expect("realm=x\npassword-algorithms=md5\nuser=a:0x00112233445566778899aabbccddeeff"
-           "00112233445566778899aabbccddeeff\n",
-           CONF_WARNING, "a SHA-256 key only");
-    expect_good("realm=x\nuser=a:0x00112233445566778899aabbccddeeff\n");
+    conf_expect("realm=x\npassword-algorithms=sha256\nuser=a:0x00112233445566778899aabbccddeeff\n",
+                CONF_WARNING, "an MD5 key only");
+    conf_expect("realm=x\npassword-algorithms=md5\nuser=a:0x00112233445566778899aabbccddeeff"
+                "00112233445566778899aabbccddeeff\n",
+                CONF_WARNING, "a SHA-256 key only");
+    conf_expect_good("realm=x\nuser=a:0x00112233445566778899aabbccddeeff\n");
 }
 
 static void nonce__secrets_and_lifetime(void **state)
@@ -134,10 +119,11 @@ static void nonce__secrets_and_lifetime(void **state)
     (void)state;
     assert_int_equal(conf->stale_nonce, 86400);
     conf_unref(conf);
-    expect(USER "nonce-secret=0xzz\n", CONF_WARNING, "is not hexadecimal");
-    expect(USER "nonce-secret=1\nnonce-secret=2\nnonce-secret=3\nnonce-secret=4\nnonce-secret=5\n",
-           CONF_ERROR, "4 secrets for nonces at most");
-    expect_good(USER "nonce-secret=0x00ff\nnonce-secret=text\n");
+    conf_expect(USER "nonce-secret=0xzz\n", CONF_WARNING, "is not hexadecimal");
+    conf_expect(USER
+                "nonce-secret=1\nnonce-secret=2\nnonce-secret=3\nnonce-secret=4\nnonce-secret=5\n",
+                CONF_ERROR, "4 secrets for nonces at most");
+    conf_expect_good(USER "nonce-secret=0x00ff\nnonce-secret=text\n");
 }
 
 static void secrets__are_read_from_a_file(void **state)
@@ -195,7 +181,7 @@ static void log__names_that_are_no_files(void **state)
     assert_null(conf->log_file);
     assert_int_equal(conf->log_min_level, CONF_LEVEL_ERROR);
     conf_unref(conf);
-    expect(USER "no-stdout-log\n", CONF_WARNING, "nothing is logged");
+    conf_expect(USER "no-stdout-log\n", CONF_WARNING, "nothing is logged");
 }
 
 static void effect__is_told_once_for_each_idle_option(void **state)
@@ -228,8 +214,8 @@ static void family__keep_has_an_old_name(void **state)
 static void peers__loose_rules_are_told(void **state)
 {
     (void)state;
-    expect(USER "allow-loopback-peers\n", CONF_WARNING, "for tests only");
-    expect(USER "denied-peer-ip=::ffff:0:0/96\n", CONF_NOTE, "this range changes nothing");
+    conf_expect(USER "allow-loopback-peers\n", CONF_WARNING, "for tests only");
+    conf_expect(USER "denied-peer-ip=::ffff:0:0/96\n", CONF_NOTE, "this range changes nothing");
 }
 
 struct seen {

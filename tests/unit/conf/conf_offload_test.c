@@ -8,23 +8,6 @@
 
 #define BASE "realm=x\nuser=a:b\n"
 
-static void expect(const char *text, enum conf_severity severity, const char *part)
-{
-    struct conf *conf = conf_checked_of(text);
-
-    conf_assert_finding(conf, severity, part);
-    conf_unref(conf);
-}
-
-static void expect_good(const char *text)
-{
-    struct conf *conf = conf_checked_of(text);
-
-    conf_assert_count(conf, CONF_WARNING, 0);
-    conf_assert_count(conf, CONF_ERROR, 0);
-    conf_unref(conf);
-}
-
 static void interface__is_a_name_and_perhaps_a_mode(void **state)
 {
     static const char *const bad[] = {
@@ -65,8 +48,8 @@ static void offload__is_off_unless_asked_for(void **state)
     assert_int_equal(conf->offload_interface.count, 2);
     assert_int_equal(conf->offload_channels, 1000);
     conf_unref(conf);
-    expect_good(BASE "flood-shield\nflood-shield-newcomers=1000\nflood-shield-prefix=10\n");
-    expect_good(BASE "flood-shield\noffload-interface=eth0\n");
+    conf_expect_good(BASE "flood-shield\nflood-shield-newcomers=1000\nflood-shield-prefix=10\n");
+    conf_expect_good(BASE "flood-shield\noffload-interface=eth0\n");
 }
 
 static void offload__values_are_judged(void **state)
@@ -74,35 +57,38 @@ static void offload__values_are_judged(void **state)
     char many[1024] = BASE "offload=auto\n";
 
     (void)state;
-    expect(BASE "offload=on\n", CONF_ERROR, "offload");
-    expect(BASE "offload=tc\noffload-channels=0\n", CONF_ERROR, "offload-channels");
-    expect(BASE "offload=tc\noffload-channels=4000001\n", CONF_ERROR, "offload-channels");
-    expect(BASE "offload=tc\noffload-interface=eth0=fast\n", CONF_ERROR,
-           "offload-interface wants an interface");
-    expect(BASE "offload=tc\noffload-interface=eth0\noffload-interface=eth0=tc\n", CONF_ERROR,
-           "names eth0 twice");
+    conf_expect(BASE "offload=on\n", CONF_ERROR, "offload");
+    conf_expect(BASE "offload=tc\noffload-channels=0\n", CONF_ERROR, "offload-channels");
+    conf_expect(BASE "offload=tc\noffload-channels=4000001\n", CONF_ERROR, "offload-channels");
+    conf_expect(BASE "offload=tc\noffload-interface=eth0=fast\n", CONF_ERROR,
+                "offload-interface wants an interface");
+    conf_expect(BASE "offload=tc\noffload-interface=eth0\noffload-interface=eth0=tc\n", CONF_ERROR,
+                "names eth0 twice");
     for (unsigned i = 0; i <= CONF_OFFLOAD_INTERFACES; i++) {
         const size_t len = strlen(many);
         (void)snprintf(many + len, sizeof(many) - len, "offload-interface=e%u\n", i);
     }
-    expect(many, CONF_ERROR, "32 of offload-interface at most");
+    conf_expect(many, CONF_ERROR, "32 of offload-interface at most");
 }
 
 static void offload__options_without_effect_are_told(void **state)
 {
     (void)state;
-    expect(BASE "offload-interface=eth0\n", CONF_WARNING,
-           "offload-interface changes nothing without offload or flood-shield");
-    expect(BASE "offload-channels=10\n", CONF_WARNING,
-           "offload-channels changes nothing without offload");
-    expect(BASE "offload=tc\nflood-shield-prefix=10\n", CONF_WARNING,
-           "flood-shield-prefix changes nothing without flood-shield");
-    expect(BASE "offload=tc\nflood-shield-newcomers=10\n", CONF_WARNING,
-           "flood-shield-newcomers changes nothing without flood-shield");
-    expect(BASE "offload=tc\nno-udp\n", CONF_WARNING, "offload changes nothing with no-udp:");
-    expect(BASE "offload=tc\nno-udp-relay\n", CONF_WARNING,
-           "offload changes nothing with no-udp-relay");
-    expect(BASE "offload=tc\nstun-only\n", CONF_WARNING, "offload changes nothing with stun-only");
+    conf_expect(BASE "offload-interface=eth0\n", CONF_WARNING,
+                "offload-interface changes nothing without offload or flood-shield");
+    conf_expect(BASE "offload-channels=10\n", CONF_WARNING,
+                "offload-channels changes nothing without offload");
+    conf_expect(BASE "offload=tc\nflood-shield-prefix=10\n", CONF_WARNING,
+                "flood-shield-prefix changes nothing without flood-shield");
+    conf_expect(BASE "offload=tc\nflood-shield-newcomers=10\n", CONF_WARNING,
+                "flood-shield-newcomers changes nothing without flood-shield");
+    conf_expect(BASE "offload=tc\nno-udp\n", CONF_WARNING, "offload changes nothing with no-udp:");
+    conf_expect(BASE "offload=tc\nno-udp-relay\n", CONF_WARNING,
+                "offload changes nothing with no-udp-relay");
+    conf_expect(BASE "offload=tc\nstun-only\n", CONF_WARNING,
+                "offload changes nothing with stun-only");
+    conf_expect(BASE "flood-shield\nno-udp\n", CONF_WARNING,
+                "flood-shield changes nothing: nobody");
 }
 
 int main(void)

@@ -121,6 +121,25 @@ static inline void conf_assert_count(const struct conf *conf, enum conf_severity
     }
 }
 
+/* A whole configuration has such a finding. */
+static inline void conf_expect(const char *text, enum conf_severity severity, const char *part)
+{
+    struct conf *conf = conf_checked_of(text);
+
+    conf_assert_finding(conf, severity, part);
+    conf_unref(conf);
+}
+
+/* And it has none that matters. */
+static inline void conf_expect_good(const char *text)
+{
+    struct conf *conf = conf_checked_of(text);
+
+    conf_assert_count(conf, CONF_WARNING, 0);
+    conf_assert_count(conf, CONF_ERROR, 0);
+    conf_unref(conf);
+}
+
 /* What `write` writes, as a string for the test to free. */
 static inline char *conf_written(void (*write)(FILE *out))
 {

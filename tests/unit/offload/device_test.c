@@ -54,6 +54,26 @@ static void device__knows_masters(void **state)
     net_run(know_masters);
 }
 
+static int know_vlans(void)
+{
+    struct device_list list;
+
+    if (!net_shell("ip link add link v1 name v1.7 type vlan id 7")) {
+        STEP_SKIP("no VLANs");
+    }
+    EXPECT(device_list_read(&list) == 0);
+    EXPECT(device_find(&list, "v1")->vlans && !device_find(&list, "v2")->vlans);
+    EXPECT(!device_find(&list, "v1.7")->vlans && device_find(&list, "v1.7")->ethernet);
+    device_list_fini(&list);
+    return 0;
+}
+
+static void device__knows_what_has_vlans(void **state)
+{
+    (void)state;
+    net_run(know_vlans);
+}
+
 /* More than fit one message of the kernel. */
 static int list_many(void)
 {
@@ -239,6 +259,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(device__knows_a_pair),
         cmocka_unit_test(device__knows_masters),
+        cmocka_unit_test(device__knows_what_has_vlans),
         cmocka_unit_test(device__lists_many),
         cmocka_unit_test(device__knows_what_xdp_can_do),
         cmocka_unit_test(device__finds_addresses),

@@ -111,12 +111,19 @@ static inline void net_wish(struct net_wish *wish, const char *name, enum forwar
     net_add(wish, name, mode);
 }
 
+/* Leaves the step, skipped, where the kernel is too old for tc. */
 static inline int net_load(struct net_wish *wish, struct forward **out)
 {
     const int err = forward_new(&wish->options, out, wish->why, sizeof(wish->why));
 
     if (err < 0) {
         print_message("# said: %s\n", wish->why);
+    }
+    for (size_t i = 0; i < wish->options.interface_count; i++) {
+        if (strstr(wish->interfaces[i].why, "tc takes Linux 6.6") != NULL) {
+            print_message("# not run here: %s\n", wish->interfaces[i].why);
+            exit(NET_SKIPPED);
+        }
     }
     return err;
 }

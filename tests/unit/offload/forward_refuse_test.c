@@ -67,6 +67,30 @@ static void forward__serves_a_bridge_but_not_its_ports(void **state)
     net_run(serve_bridge);
 }
 
+/* A tag lies in a field of the packet that generic XDP is not shown: what came with one would leave
+ * with it, wherever it goes. */
+static int serve_vlans(void)
+{
+    struct forward *forward = NULL;
+    struct net_wish it;
+
+    if (!net_shell("ip link add link v1 name v1.7 type vlan id 7 && ip link set v1.7 up")) {
+        STEP_SKIP("no VLANs");
+    }
+    EXPECT(refuse("v1", FORWARD_XDP_GENERIC, "choose tc") == 0);
+    net_wish(&it, "v1.7", FORWARD_XDP_GENERIC); /* the tag is off there */
+    EXPECT(net_load(&it, &forward) == 0);
+    EXPECT(it.interfaces[0].mode == FORWARD_XDP_GENERIC);
+    forward_free(forward);
+    return 0;
+}
+
+static void forward__sees_the_tags_of_vlans(void **state)
+{
+    (void)state;
+    net_run(serve_vlans);
+}
+
 /* Packets that don't begin with link addresses. */
 static int refuse_no_ethernet(void)
 {
@@ -410,6 +434,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forward__says_why_it_is_not_on_an_interface),
         cmocka_unit_test(forward__serves_a_bridge_but_not_its_ports),
+        cmocka_unit_test(forward__sees_the_tags_of_vlans),
         cmocka_unit_test(forward__does_ethernet_only),
         cmocka_unit_test(forward__serves_the_rest),
         cmocka_unit_test(forward__serves_what_is_down),

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "forward_net.h"
+#include "offload/device.h"
 
 static int serve_as(const char *name, enum forward_mode wish, enum forward_mode got)
 {
@@ -41,8 +42,13 @@ static int serve_generic(void)
 /* A pair takes XDP frames where the far end polls. */
 static int serve_native(void)
 {
+    uint32_t features = 0;
+
     if (!net_shell("ethtool -K v2 gro on")) {
         STEP_SKIP("no ethtool");
+    }
+    if (device_xdp(if_nametoindex("v1"), &features) == -ENOENT) {
+        STEP_SKIP("whether a pair can send is not told before Linux 6.3");
     }
     EXPECT(serve_as("v1", FORWARD_XDP_NATIVE, FORWARD_XDP_NATIVE) == 0);
     return serve_as("v1", FORWARD_XDP, FORWARD_XDP_NATIVE);
@@ -108,6 +114,7 @@ static int hold_and_be_killed(enum forward_mode mode)
     struct net_wish it;
     char byte = 0;
     int ready[2];
+    int status;
 
     EXPECT(pipe2(ready, O_CLOEXEC) == 0);
     const pid_t child = fork();
@@ -121,8 +128,13 @@ static int hold_and_be_killed(enum forward_mode mode)
         }
     }
     (void)close(ready[1]);
-    EXPECT(child > 0 && read(ready[0], &byte, 1) == 1);
+    EXPECT(child > 0);
+    const ssize_t n = read(ready[0], &byte, 1);
     (void)close(ready[0]);
+    if (n == 0 && waitpid(child, &status, 0) == child && status == NET_SKIPPED << 8) {
+        exit(NET_SKIPPED);
+    }
+    EXPECT(n == 1);
     EXPECT(net_programs("v1") == 1 && net_lo_forwards("ipv4") == 1);
     EXPECT(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
     EXPECT(net_until(net_untouched));
@@ -131,8 +143,8 @@ static int hold_and_be_killed(enum forward_mode mode)
 
 static int be_killed(void)
 {
-    EXPECT(hold_and_be_killed(FORWARD_TC) == 0);
     EXPECT(hold_and_be_killed(FORWARD_XDP_GENERIC) == 0);
+    EXPECT(hold_and_be_killed(FORWARD_TC) == 0);
     if (net_shell("ethtool -K v2 gro on")) {
         EXPECT(hold_and_be_killed(FORWARD_XDP_NATIVE) == 0);
     }
@@ -273,8 +285,8 @@ static int walk_descriptors(void)
         status = WEXITSTATUS(status);
         EXPECT(net_until(net_untouched));
     }
-    EXPECT(status == 0 && more > 8);
-    return 0;
+    EXPECT((status == 0 || status == NET_SKIPPED) && more > 8);
+    return status;
 }
 
 static void forward__fails_without_descriptors(void **state)

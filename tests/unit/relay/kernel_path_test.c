@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "offload/flow.h"
@@ -11,15 +12,18 @@
 #include "offload/shield.h"
 #include "relay/capacity.h"
 #include "relay/control.h"
+#include "relay/external.h"
 #include "relay/interfaces.h"
+#include "relay/kernel_path_int.h"
 #include "relay/listener.h"
 #include "relay/mirror.h"
 #include "relay_conf.h"
 #include "turn/five_tuple.h"
+#include "turn/turn_server.h"
 
 #define BASE "realm=x\nno-auth\noffload-interface=eth7\n"
 
-enum { LISTENERS = 16 };
+enum { LISTENERS = 16, LO = 1, NO_INTERFACE = 0x7fffffff };
 
 /* --- a kernel path -------------------------------------------------------------------------------
  */
@@ -43,12 +47,14 @@ static struct {
     int load;
     int write;
     int client;
+    int open;
     enum forward_mode mode;
     struct forward_options options;
     struct forward forward;
     bool freed;
     unsigned clients;
     unsigned channels;
+    unsigned follows;
 } it;
 
 int forward_new(const struct forward_options *options, struct forward **out, char *why, size_t cap)
@@ -57,6 +63,7 @@ int forward_new(const struct forward_options *options, struct forward **out, cha
     (void)snprintf(why, cap, "%s", it.load < 0 ? "as the test wants it" : "");
     for (size_t i = 0; i < options->interface_count; i++) {
         options->interfaces[i].mode = it.load < 0 ? FORWARD_OFF : it.mode;
+        options->interfaces[i].index = LO;
     }
     if (it.load == 0) {
         it.forward = (struct forward){.control = {.forward = 1, .epoch = 1}};
@@ -68,6 +75,13 @@ int forward_new(const struct forward_options *options, struct forward **out, cha
 void forward_free(struct forward *forward)
 {
     it.freed = it.freed || forward != NULL;
+}
+
+int forward_follow(const struct forward *forward)
+{
+    (void)forward;
+    it.follows++;
+    return it.follows == 1 ? -ENOMEM : 0; /* which is told, and no more */
 }
 
 struct offload_control *forward_control(struct forward *forward)
@@ -132,7 +146,7 @@ int flow_open(struct flow_table *table, const struct flow_spec *spec, uint32_t *
     (void)table;
     (void)spec;
     (void)out_handle;
-    return -ENOSPC;
+    return it.open;
 }
 
 void flow_renew(struct flow_table *table, uint32_t handle, uint64_t to_peer_until_ms,
@@ -212,6 +226,7 @@ struct fixture {
     struct listener_plan plan;
     struct conf *conf;
     struct kernel_path *path;
+    struct external_map external;
 };
 
 static struct net_addr at(const char *text)
@@ -260,6 +275,7 @@ static void open_path(struct fixture *f, const char *text)
         .conf = f->conf,
         .own = &f->own,
         .listeners = &f->plan,
+        .external = &f->external,
         .max_allocations = 100,
     };
     f->path = kernel_path_open(&in);
@@ -370,6 +386,7 @@ static void none__is_fine_everywhere(void **state)
     kernel_path_configure(none, f->conf);
     kernel_path_listen(none, &f->plan, &f->own);
     kernel_path_follow(none, &f->plan, &f->own);
+    kernel_path_look(none);
     kernel_path_halt(none);
     kernel_path_drain(none);
     kernel_path_client(none, &tuple, true);
@@ -379,6 +396,62 @@ static void none__is_fine_everywhere(void **state)
     assert_false(stats.active);
     assert_int_equal(stats.of[OFFLOAD_unknown], 0);
     kernel_path_free(none);
+}
+
+/* A channel that is refused for that reason; how many lines the log gets by it. */
+static unsigned lines_of_refusal(struct kernel_path *path, int err)
+{
+    const struct turn_flow flow = {
+        .client = at("192.0.2.9:1"),
+        .server = at("192.0.2.1:3478"),
+        .relay = at("192.0.2.1:50000"),
+        .peer = at("192.0.2.7:1"),
+        .number = 0x4000,
+    };
+    struct mirror *mirror = kernel_path_mirror(path);
+    FILE *log = tmpfile();
+    const int kept = dup(STDERR_FILENO);
+    unsigned lines = 0;
+
+    assert_non_null(log);
+    it.open = err;
+    assert_int_equal(mirror_open(mirror, mirror_rules(mirror), &flow), 0);
+    assert_true(dup2(fileno(log), STDERR_FILENO) >= 0);
+    kernel_path_tick(path);
+    assert_true(dup2(kept, STDERR_FILENO) >= 0);
+    (void)close(kept);
+    rewind(log);
+    for (int c; (c = fgetc(log)) != EOF;) {
+        lines += c == '\n' ? 1 : 0;
+    }
+    (void)fclose(log);
+    return lines;
+}
+
+static void path__tells_each_reason_once(void **state)
+{
+    struct fixture *f = *state;
+
+    start_path(f, BASE "offload=tc\n");
+    assert_int_equal(lines_of_refusal(f->path, -ENOSPC), 1);
+    assert_int_equal(lines_of_refusal(f->path, -EINVAL), 1);
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(lines_of_refusal(f->path, -ENOSPC), 0);
+        assert_int_equal(lines_of_refusal(f->path, -EINVAL), 0);
+    }
+}
+
+static void path__looks_after_its_interfaces(void **state)
+{
+    struct fixture *f = *state;
+
+    start_path(f, BASE "offload=tc\n");
+    kernel_path_look(f->path);
+    assert_int_equal(f->path->interface[0].mode, FORWARD_TC);
+    f->path->interface[0].index = NO_INTERFACE;
+    kernel_path_look(f->path);
+    assert_int_equal(f->path->interface[0].mode, FORWARD_OFF);
+    assert_int_equal(it.follows, 2);
 }
 
 /* --- what it is told -----------------------------------------------------------------------------
@@ -553,6 +626,8 @@ int main(void)
         TEST(path__is_none_where_it_cannot_be),
         TEST(path__is_given_up_when_it_does_not_work_without_rights),
         TEST(path__without_memory_is_none),
+        TEST(path__tells_each_reason_once),
+        TEST(path__looks_after_its_interfaces),
         TEST(none__is_fine_everywhere),
         TEST(settings__reach_the_programs),
         TEST(forwarding__ends_with_halt_and_drain),

@@ -237,22 +237,85 @@ static void mirror__peers_of_this_host_turn_round_here(void **state)
     assert_true(f->table.spec[handle].to_relay);
 }
 
+/* What comes from the network in the name of such a client is forged, and the stack drops it. */
+static void mirror__keeps_clients_of_this_host(void **state)
+{
+    static const char *const here[] = {"10.0.0.5:5000", "127.0.0.1:5000", "127.9.8.7:5000",
+                                       "[2001:db8::5]:5000"};
+    struct fixture *f = *state;
+    struct turn_flow flow = channel_to("203.0.113.1:6000");
+
+    for (size_t i = 0; i < COUNT_OF(here); i++) {
+        flow.client = at(here[i]);
+        assert_int_equal(mirror_open(f->mirror, mirror_rules(f->mirror), &flow), 0);
+    }
+    assert_int_equal(mirror_read(f->mirror).refused, 0);
+    flow.client = at("10.0.0.4:5000");
+    assert_int_not_equal(mirror_open(f->mirror, mirror_rules(f->mirror), &flow), 0);
+    assert_true(f->table.spec[open_one(f, "127.0.0.9:6000")].to_relay);
+}
+
+/* User space takes it for 198.51.100.1:50003 (path.c), whose channel that is, or nobody's. */
+static void mirror__leaves_peers_with_two_addresses_to_user_space(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(open_one(f, "10.0.0.5:50003"), 0);
+    assert_int_equal(mirror_read(f->mirror).error, -EINVAL);
+    assert_int_not_equal(open_one(f, "10.0.0.5:49999"), 0); /* no relay's port */
+}
+
 static void mirror__own_addresses_may_change(void **state)
 {
     struct fixture *f = *state;
-    struct interface_address items[] = {{.index = 2, .ip = at("10.0.0.77").ip}};
+    struct interface_address items[] = {{.index = 2, .ip = at("10.0.0.77").ip},
+                                        {.index = 2, .ip = at("10.0.0.5").ip}};
     const struct interfaces own = {COUNT_OF(items), items};
 
     assert_false(f->table.spec[open_one(f, "10.0.0.77:50001")].to_relay);
     mem_fail_at(0);
 #ifdef STERNA_FAULT_INJECTION
     assert_int_equal(mirror_set_own(f->mirror, &own), -ENOMEM);
-    assert_true(f->table.spec[open_one(f, "10.0.0.5:50001")].to_relay); /* as before */
+    assert_true(f->table.spec[open_one(f, "[2001:db8::5]:50001")].to_relay); /* as before */
 #endif
     mem_fail_at(-1);
     assert_int_equal(mirror_set_own(f->mirror, &own), 0);
     assert_true(f->table.spec[open_one(f, "10.0.0.77:50002")].to_relay);
-    assert_false(f->table.spec[open_one(f, "10.0.0.5:50002")].to_relay);
+    assert_false(f->table.spec[open_one(f, "[2001:db8::5]:50002")].to_relay);
+}
+
+/* The host has these addresses now, and all channels are judged anew. */
+static void own_are(struct fixture *f, uint32_t handle, const char *first, const char *second)
+{
+    struct interface_address items[] = {{.index = 2, .ip = at(first).ip},
+                                        {.index = 2, .ip = at(second).ip}};
+    const struct interfaces own = {COUNT_OF(items), items};
+
+    assert_int_equal(mirror_set_own(f->mirror, &own), 0);
+    mirror_halt(f->mirror);
+    mirror_renew(f->mirror, mirror_rules(f->mirror), handle, 2000, 1000);
+}
+
+static void mirror__forwards_for_no_address_that_is_gone(void **state)
+{
+    struct fixture *f = *state;
+    struct turn_flow flow = channel_to("203.0.113.1:6000");
+
+    flow.server = at("10.0.0.6:3478"); /* not the host's at the start: as good as its own */
+    const uint32_t handle = mirror_open(f->mirror, mirror_rules(f->mirror), &flow);
+    assert_true(forwards(&f->table, handle, 0));
+    own_are(f, handle, "10.0.0.5", "10.0.0.6");
+    assert_true(forwards(&f->table, handle, 0));
+    own_are(f, handle, "10.0.0.6", "10.0.0.7"); /* the relay's is gone */
+    assert_false(forwards(&f->table, handle, 0));
+    assert_int_equal(open_one(f, "203.0.113.2:6000"), 0);
+    assert_int_equal(mirror_read(f->mirror).error, -EADDRNOTAVAIL);
+    own_are(f, handle, "10.0.0.7", "10.0.0.8"); /* the server's, too */
+    own_are(f, handle, "10.0.0.7", "10.0.0.5");
+    assert_false(forwards(&f->table, handle, 0));
+    own_are(f, handle, "10.0.0.6", "10.0.0.5"); /* and they have come back */
+    assert_true(forwards(&f->table, handle, 0));
+    assert_int_not_equal(open_one(f, "203.0.113.2:6000"), 0);
 }
 
 static void traffic_is(const struct turn_traffic *traffic, uint64_t to_peer, uint64_t to_client)
@@ -380,7 +443,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(mirror__hands_a_channel_over_as_it_is, setup, teardown),
         cmocka_unit_test_setup_teardown(mirror__peers_of_this_host_turn_round_here, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(mirror__keeps_clients_of_this_host, setup, teardown),
+        cmocka_unit_test_setup_teardown(mirror__leaves_peers_with_two_addresses_to_user_space,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(mirror__own_addresses_may_change, setup, teardown),
+        cmocka_unit_test_setup_teardown(mirror__forwards_for_no_address_that_is_gone, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(mirror__tells_each_packet_once, setup, teardown),
         cmocka_unit_test_setup_teardown(mirror__what_is_refused_is_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(rules__old_ones_hand_nothing_over, setup, teardown),
