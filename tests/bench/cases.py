@@ -9,6 +9,7 @@ class Case:
     options: dict
     group: str = "table"  # what is measured unless something else is asked for
     bare: tuple = ()  # techniques of the bare forwarder that are measured beside
+    servers: tuple = ("sterna", "coturn")  # one of ours first
 
     @property
     def stream(self):
@@ -96,10 +97,34 @@ def growth():
     return cases
 
 
+def kernel():
+    """What the kernel path does: single packets that a generator in the kernel sends and takes, 240 under way in each
+    direction, fewer than the 256 that a veth's queue holds.
+    """
+    cases = {}
+
+    def case(name, bare=(), servers=("sterna-xdp", "sterna-tc", "coturn"), **options):
+        window = 240 if options.get("direction") in ("up", "down") else 480
+        cases[f"kernel: {name}"] = Case("relay", {"live": True, "window": window, **options}, "kernel", bare, servers)
+
+    for clients in (16, 1000):
+        for direction in ("up", "down", "both"):
+            for payload in (172, 1200):
+                every = ("sterna-xdp", "sterna-tc", "sterna-xdp-generic", "sterna", "coturn")
+                some = {"servers": every} if direction == "both" and payload == 172 else {}
+                case(f"{clients} clients, {direction}, {payload} B", ("xdp", "xdpfib", "tc"), clients=clients,
+                     direction=direction, payload=payload, **some)
+    case("16 clients, IPv6", clients=16, client_v6=True, peer_v6=True)
+    case("16 clients of IPv4, peers of IPv6", clients=16, peer_v6=True)
+    case("1000 clients, 25 kpps each way", ("xdpfib",), clients=1000, rate=25000)
+    return cases
+
+
 CASES = {
     **table(),
     **more(),
     **growth(),
+    **kernel(),
     "TCP 16 clients": stream("channel", clients=16),
     "TCP 16 clients, 1200 B": stream("channel", clients=16, payload=1200),
     "TCP 16 clients, 40 kpps": stream("channel", clients=16, rate=40000),

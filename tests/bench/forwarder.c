@@ -90,11 +90,24 @@ int main(int argc, char **argv)
 {
     static struct forwarder f;
 
-    enum { TECHNIQUE = 1, LISTEN, RELAY, CLIENT, PEER, FLOWS, COUNT };
+    enum {
+        TECHNIQUE = 1,
+        LISTEN,
+        RELAY,
+        CLIENT,
+        PEER,
+        FLOWS,
+        COUNT,
+        CLIENT_SIDE = COUNT,
+        PEER_SIDE,
+        COUNT_BPF
+    };
 
-    if (argc != COUNT) {
+    if (argc != COUNT && argc != COUNT_BPF) {
         (void)fprintf(stderr, "usage: forwarder mmsg|gso|gso-conn|uring LISTEN:PORT RELAY:PORT "
-                              "CLIENT:PORT PEER:PORT FLOWS\n");
+                              "CLIENT:PORT PEER:PORT FLOWS\n"
+                              "       forwarder xdp|xdpfib|xdp-generic|tc .. FLOWS "
+                              "CLIENT-DEVICE,MAC PEER-DEVICE,MAC\n");
         return 2;
     }
     const char *technique = argv[TECHNIQUE];
@@ -108,6 +121,10 @@ int main(int argc, char **argv)
     if (f.flows == 0 || f.flows > FORWARDER_FLOWS_MAX) {
         (void)fprintf(stderr, "forwarder: 1 to %d flows\n", FORWARDER_FLOWS_MAX);
         return 2;
+    }
+    if (argc == COUNT_BPF) {
+        forwarder_bpf_run(&f, technique, argv[CLIENT_SIDE], argv[PEER_SIDE], ready);
+        return 0;
     }
     open_all(&f);
     if (strcmp(technique, "uring") == 0) {

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bpf/bare_map.h" /* which the skeleton needs, too */
+
 enum { FORWARDER_FLOWS_MAX = 10000, FORWARDER_HEAD = 4, FORWARDER_CHANNEL = 0x4000 };
 
 struct forwarder {
@@ -34,3 +36,7 @@ struct sockaddr_in forwarder_address(const struct sockaddr_in *first, uint32_t i
 /* Run for ever; `ready` is called when packets are taken. */
 void forwarder_batch_run(struct forwarder *f, void (*ready)(void));
 void forwarder_uring_run(struct forwarder *f, void (*ready)(void));
+
+/* `technique`: xdp, xdpfib, xdp-generic, tc.  A side is "INTERFACE,NEIGHBOUR-MAC". */
+void forwarder_bpf_run(struct forwarder *f, const char *technique, const char *client_side,
+                       const char *peer_side, void (*ready)(void));

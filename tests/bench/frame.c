@@ -17,7 +17,14 @@
 
 #include "base/bytes.h"
 
-enum { RECEIVE_BUFFER = 16 << 20, PROTOCOL_UDP = 17, IP_HEAD = 20 };
+enum {
+    RECEIVE_BUFFER = 16 << 20,
+    PROTOCOL_UDP = 17,
+    IP_HEAD = 20,
+    IP6_HEAD = 40,
+    UDP_HEAD = 8,
+    TTL = 64,
+};
 
 static void fail(const char *what)
 {
@@ -87,7 +94,7 @@ void end_open(struct end *end, const char *netns, const char *dev, const char *p
     }
 }
 
-void end_open_xsk(struct end *end, const char *netns, const char *dev, const char *peer_mac)
+void end_open_part(struct end *end, const char *netns, const char *dev, const char *peer_mac)
 {
     const char *failed;
 
@@ -97,6 +104,18 @@ void end_open_xsk(struct end *end, const char *netns, const char *dev, const cha
         fail("memory");
     }
     const int err = xsk_open(end->xsk, dev, &failed);
+    if (err < 0) {
+        (void)fprintf(stderr, "load: %s: %s\n", failed, strerror(-err));
+        exit(1);
+    }
+}
+
+void end_open_xsk(struct end *end, const char *netns, const char *dev, const char *peer_mac)
+{
+    const char *failed;
+
+    end_open_part(end, netns, dev, peer_mac);
+    const int err = xsk_take_all(end->xsk, dev, &failed);
     if (err < 0) {
         (void)fprintf(stderr, "load: %s: %s\n", failed, strerror(-err));
         exit(1);
@@ -126,31 +145,56 @@ static void put_checksum(uint8_t *at, uint64_t sum)
     memcpy(at, &folded, sizeof(folded));
 }
 
-static void fill_frame(const struct end *end, uint8_t *f, struct endpoint from, struct endpoint to,
-                       const void *p, size_t n)
+void frame_ip6(uint32_t ip, uint8_t out[16])
 {
-    uint8_t *ip = f + 14;
-    uint8_t *udp = ip + IP_HEAD;
+    memset(out, 0, 16);
+    out[0] = 0xfd;
+    be32_put(out + 12, ip);
+}
 
-    memcpy(f, end->peer_mac, 6);
-    memcpy(f + 6, end->mac, 6);
-    be16_put(f + 12, ETH_P_IP);
+static void put_ip4(uint8_t *ip, uint32_t from, uint32_t to, size_t n)
+{
     memset(ip, 0, IP_HEAD);
     ip[0] = 0x45;
-    be16_put(ip + 2, (uint16_t)(IP_HEAD + 8 + n));
-    ip[8] = 64;
+    be16_put(ip + 2, (uint16_t)(IP_HEAD + n));
+    ip[8] = TTL;
     ip[9] = PROTOCOL_UDP;
-    be32_put(ip + 12, from.ip);
-    be32_put(ip + 16, to.ip);
+    be32_put(ip + 12, from);
+    be32_put(ip + 16, to);
     put_checksum(ip + 10, sum_of(0, ip, IP_HEAD));
+}
+
+static void put_ip6(uint8_t *ip, uint32_t from, uint32_t to, size_t n)
+{
+    memset(ip, 0, IP6_HEAD);
+    ip[0] = 0x60;
+    be16_put(ip + 4, (uint16_t)n);
+    ip[6] = PROTOCOL_UDP;
+    ip[7] = TTL;
+    frame_ip6(from, ip + 8);
+    frame_ip6(to, ip + 24);
+}
+
+size_t end_fill(const struct end *end, uint8_t *frame, struct endpoint from, struct endpoint to,
+                const void *p, size_t n)
+{
+    uint8_t *ip = frame + ETHER_HDR_LEN;
+    uint8_t *udp = ip + (end->v6 ? IP6_HEAD : IP_HEAD);
+    const uint8_t *addresses = ip + (end->v6 ? 8 : 12);
+
+    memcpy(frame, end->peer_mac, 6);
+    memcpy(frame + 6, end->mac, 6);
+    be16_put(frame + 12, end->v6 ? ETH_P_IPV6 : ETH_P_IP);
+    (end->v6 ? put_ip6 : put_ip4)(ip, from.ip, to.ip, UDP_HEAD + n);
     be16_put(udp, from.port);
     be16_put(udp + 2, to.port);
-    be16_put(udp + 4, (uint16_t)(8 + n));
+    be16_put(udp + 4, (uint16_t)(UDP_HEAD + n));
     be16_put(udp + 6, 0);
-    memcpy(udp + 8, p, n);
-    const uint64_t pseudo = sum_of((uint64_t)htons(PROTOCOL_UDP) + htons((uint16_t)(8 + n)),
-                                   ip + 12, 8); /* both addresses */
-    put_checksum(udp + 6, sum_of(pseudo, udp, 8 + n));
+    memcpy(udp + UDP_HEAD, p, n);
+    const uint64_t pseudo = sum_of((uint64_t)htons(PROTOCOL_UDP) + htons((uint16_t)(UDP_HEAD + n)),
+                                   addresses, (size_t)(udp - addresses));
+    put_checksum(udp + 6, sum_of(pseudo, udp, UDP_HEAD + n));
+    return (size_t)(udp - frame) + UDP_HEAD + n;
 }
 
 void end_send(struct end *end, struct endpoint from, struct endpoint to, const void *p, size_t n)
@@ -164,11 +208,11 @@ void end_send(struct end *end, struct endpoint from, struct endpoint to, const v
         end_flush(end);
         return;
     }
-    fill_frame(end, f, from, to, p, n);
+    const size_t length = end_fill(end, f, from, to, p, n);
     if (end->xsk != NULL) {
-        xsk_push(end->xsk, f, FRAME_HEAD + n);
+        xsk_push(end->xsk, f, length);
     }
-    end->tx_len[end->queued++] = (uint16_t)(FRAME_HEAD + n);
+    end->tx_len[end->queued++] = (uint16_t)length;
 }
 
 static void flush_packets(struct end *end)
@@ -208,21 +252,22 @@ void end_flush(struct end *end)
 
 static bool read_frame(const uint8_t *f, size_t n, struct datagram *out)
 {
-    const uint8_t *ip = f + 14;
+    const uint8_t *ip = f + ETHER_HDR_LEN;
+    const bool v6 = n >= FRAME_HEAD6 && ip[0] >> 4 == 6 && ip[6] == PROTOCOL_UDP;
 
-    if (n < FRAME_HEAD || ip[0] != 0x45 || ip[9] != PROTOCOL_UDP) {
+    if (n < FRAME_HEAD || (!v6 && (ip[0] != 0x45 || ip[9] != PROTOCOL_UDP))) {
         return false;
     }
-    const uint8_t *udp = ip + IP_HEAD;
+    const uint8_t *udp = ip + (v6 ? IP6_HEAD : IP_HEAD);
     const size_t len = be16(udp + 4);
-    if (len < 8 || len > n - 14 - IP_HEAD) {
+    if (len < UDP_HEAD || len > n - (size_t)(udp - f)) {
         return false;
     }
     *out = (struct datagram){
-        .from = {be32(ip + 12), be16(udp)},
-        .to = {be32(ip + 16), be16(udp + 2)},
-        .payload = udp + 8,
-        .n = len - 8,
+        .from = {be32(ip + (v6 ? 20 : 12)), be16(udp)},
+        .to = {be32(ip + (v6 ? 36 : 16)), be16(udp + 2)},
+        .payload = udp + UDP_HEAD,
+        .n = len - UDP_HEAD,
     };
     return true;
 }

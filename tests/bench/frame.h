@@ -11,9 +11,14 @@
 
 #include "xsk.h"
 
-enum { FRAME_HEAD = 14 + 20 + 8, FRAME_MAX = 2048, FRAME_BATCH = 64 };
+enum {
+    FRAME_HEAD = 14 + 20 + 8,
+    FRAME_HEAD6 = 14 + 40 + 8,
+    FRAME_MAX = 2048,
+    FRAME_BATCH = 64,
+};
 
-/* An IPv4 endpoint, host order. */
+/* An endpoint, host order.  At an end with IPv6, a.b.c.d is fd00::a.b.c.d. */
 struct endpoint {
     uint32_t ip;
     uint16_t port;
@@ -24,6 +29,7 @@ struct endpoint {
 struct end {
     int fd;          /* packet socket */
     struct xsk *xsk; /* NULL: it is a packet socket */
+    bool v6;         /* all frames; set by the holder */
     uint8_t mac[6];
     uint8_t peer_mac[6];
     unsigned queued;
@@ -52,6 +58,16 @@ void end_open(struct end *end, const char *netns, const char *dev, const char *p
 
 /* The same, with all of the interface through AF_XDP. */
 void end_open_xsk(struct end *end, const char *netns, const char *dev, const char *peer_mac);
+
+/* The same, with what a program of the caller's hands to the AF_XDP socket. */
+void end_open_part(struct end *end, const char *netns, const char *dev, const char *peer_mac);
+
+/* The address that `ip` stands for at an end with IPv6. */
+void frame_ip6(uint32_t ip, uint8_t out[16]);
+
+/* Write a whole frame around a datagram, checksums included; returns its length. */
+size_t end_fill(const struct end *end, uint8_t *frame, struct endpoint from, struct endpoint to,
+                const void *p, size_t n);
 
 /* Queue one UDP datagram, checksums included; a full queue is flushed first.  `end_flush` sends
  * what is queued. */

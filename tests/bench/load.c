@@ -20,6 +20,7 @@
 
 #include "base/bytes.h"
 #include "crypto/longterm.h"
+#include "live.h"
 
 enum { FIRST_OPTION = 256 }; /* values of options without a letter */
 
@@ -37,6 +38,8 @@ static const struct {
     {"tail", offsetof(struct load, tail)},
     {"burst", offsetof(struct load, burst)},
     {"rate", offsetof(struct load, rate)},
+    {"batch", offsetof(struct load, batch)},
+    {"flood", offsetof(struct load, flood)},
     {"outstanding", offsetof(struct load, outstanding)},
     {"capacity", offsetof(struct load, capacity)},
     {"milliseconds", offsetof(struct load, milliseconds)},
@@ -142,6 +145,15 @@ static void take_option(struct load *l, struct arguments *a, int option)
     case 'a':
         l->packets = true;
         break;
+    case 'l':
+        l->live = true;
+        break;
+    case '4':
+        l->client_v6 = true;
+        break;
+    case '6':
+        l->peer_v6 = true;
+        break;
     case 'p':
         if (l->meter.pid_count < METER_PIDS) {
             l->meter.pids[l->meter.pid_count++] = (int)strtol(optarg, NULL, 10);
@@ -167,7 +179,8 @@ static void parse_options(struct load *l, struct arguments *a, int argc, char **
         {"count", required_argument, NULL, 'k'},      {"seconds", required_argument, NULL, 't'},
         {"direction", required_argument, NULL, 'd'},  {"indications", no_argument, NULL, 'i'},
         {"packet-socket", no_argument, NULL, 'a'},    {"pid", required_argument, NULL, 'p'},
-        {"own", required_argument, NULL, 'o'},
+        {"own", required_argument, NULL, 'o'},        {"live", no_argument, NULL, 'l'},
+        {"client-v6", no_argument, NULL, '4'},        {"peer-v6", no_argument, NULL, '6'},
     };
 
     enum { LETTERED = sizeof(lettered) / sizeof(lettered[0]) };
@@ -206,12 +219,23 @@ static void check(struct load *l)
     if ((l->control > 0) != (l->control_rate > 0)) {
         load_die("--control and --control-rate go together");
     }
+    if (l->live && (strcmp(l->mode, "relay") != 0 || l->packets || l->burst > 1 || l->tail > 0 ||
+                    l->control > 0 || l->indications || l->payload < LIVE_PAYLOAD_MIN)) {
+        load_die("--live is for single ChannelData packets of 64 bytes and more");
+    }
+    if (l->flood > 0 && !l->live) {
+        load_die("--flood takes --live");
+    }
 }
 
 static void prepare(struct load *l, const struct arguments *a)
 {
     void (*const open)(struct end *, const char *, const char *, const char *) =
-        l->packets ? end_open : end_open_xsk;
+        l->packets ? end_open : (l->live ? end_open_part : end_open_xsk);
+    const struct live_place places[] = {
+        {a->client.netns, a->client.dev, &l->client_end},
+        {a->peer.netns, a->peer.dev, &l->peer_end},
+    };
 
     l->client_ip = parse_ip(a->client.ip);
     l->peer_ip = parse_ip(a->peer.ip);
@@ -224,6 +248,11 @@ static void prepare(struct load *l, const struct arguments *a)
     }
     open(&l->client_end, a->client.netns, a->client.dev, a->client.mac);
     open(&l->peer_end, a->peer.netns, a->peer.dev, a->peer.mac);
+    l->client_end.v6 = l->client_v6;
+    l->peer_end.v6 = l->peer_v6;
+    if (l->live) {
+        live_open(l, places);
+    }
 }
 
 int main(int argc, char **argv)
@@ -235,6 +264,7 @@ int main(int argc, char **argv)
         .window = 240,
         .payload = 172,
         .burst = 1,
+        .batch = 256,
         .milliseconds = 3000,
         .outstanding = 64,
         .count = 1000000,

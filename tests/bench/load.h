@@ -22,6 +22,7 @@ enum {
     LOAD_CHANNEL = 0x4000,
     LOAD_PAYLOAD_MIN = 20,
     LOAD_PAYLOAD_MAX = 1400,
+    LIVE_PAYLOAD_MIN = 64,
 };
 
 /* What a client asks for next. */
@@ -58,6 +59,7 @@ struct load_lane {
     uint64_t period_ns;
     uint64_t cycle_ns; /* start of the current period */
     uint64_t skipped;  /* bursts given up because the generator was late */
+    uint64_t refills;  /* windows that were filled anew after a silence; `live` */
 };
 
 struct load {
@@ -80,16 +82,21 @@ struct load {
     uint32_t payload;      /* bytes */
     uint32_t tail;         /* bytes of the last packet of a burst; 0: as the others */
     uint32_t burst;        /* packets of one client back to back */
+    uint32_t batch;        /* `live`: turns at a time, 1 to 256 */
     uint32_t rate;         /* packets a second and direction; 0: as the window allows */
     uint32_t control_rate; /* requests a second */
     uint32_t milliseconds; /* measured */
     uint32_t outstanding;
     uint32_t capacity; /* soak: ports that the server has */
     uint64_t count;    /* flood: requests */
+    uint32_t flood;    /* relay: packets a second from nobody; takes `live` */
     bool up;
     bool down;
     bool indications; /* Send and Data instead of ChannelData */
     bool packets;     /* packet sockets instead of AF_XDP */
+    bool live;        /* media packets are made in the kernel (live.h) */
+    bool client_v6;
+    bool peer_v6;
     struct meter meter;
     struct load_client *c;
     struct load_lane lane[2]; /* up, down */
@@ -123,7 +130,8 @@ void load_ask(struct load *l, uint32_t i);
 /* Bring clients to READY, `outstanding` at a time, with retransmissions. */
 void load_allocate_all(struct load *l);
 
-/* load_media.c: send one burst of the next client of a lane. */
+/* load_media.c: where client `i`'s peer sends to; send one burst of the next client of a lane. */
+struct endpoint load_relay_of(const struct load *l, uint32_t i);
 void load_send_burst(struct load *l, int which);
 
 /* Take what is there, and send what is queued, at both ends.  Return how many frames that were. */

@@ -11,7 +11,7 @@
 
 enum { STAMP_LEN = 16, INDICATION_HEAD = STUN_HEADER + 12 + STUN_ATTR_HEAD };
 
-#define STAMP UINT32_C(0x73746e61)
+#define STAMP UINT32_C(0x80606e61) /* begins as RTP does */
 
 static uint32_t size_of(const struct load *l, uint32_t k)
 {
@@ -61,7 +61,7 @@ static void send_up(struct load *l, uint32_t i, uint8_t *buf, uint32_t n)
     end_send(&l->client_end, load_client_at(l, i), l->server, buf, whole);
 }
 
-static struct endpoint relay_of(const struct load *l, uint32_t i)
+struct endpoint load_relay_of(const struct load *l, uint32_t i)
 {
     if (l->bare.port != 0) {
         return (struct endpoint){l->bare.ip, (uint16_t)(l->bare.port + i)};
@@ -74,7 +74,7 @@ static void send_down(struct load *l, uint32_t i, uint8_t *buf, uint32_t n)
     const struct endpoint peer = {l->peer_ip, (uint16_t)(LOAD_PEER_PORT + i)};
 
     put_stamp(buf, l->lane[LANE_DOWN].flow[i].sent, l->now_ns);
-    end_send(&l->peer_end, peer, relay_of(l, i), buf, n);
+    end_send(&l->peer_end, peer, load_relay_of(l, i), buf, n);
 }
 
 void load_send_burst(struct load *l, int which)

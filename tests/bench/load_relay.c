@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "live.h"
 #include "load.h"
 
 enum {
@@ -181,6 +182,9 @@ static void forget_times(struct load *l)
     memset(&l->lane[LANE_UP].latency, 0, sizeof(l->lane[LANE_UP].latency));
     memset(&l->lane[LANE_DOWN].latency, 0, sizeof(l->lane[LANE_DOWN].latency));
     memset(&l->answer_time, 0, sizeof(l->answer_time));
+    if (l->live) {
+        live_forget_times();
+    }
     l->asked = 0;
 }
 
@@ -221,7 +225,7 @@ static void report(const struct relay *r, const struct mark *from, const struct 
                  (unsigned long long)(lane[0].reordered + lane[1].reordered),
                  (unsigned long long)(lane[0].damaged + lane[1].damaged),
                  (unsigned long long)(l->client_end.refused + l->peer_end.refused),
-                 (unsigned long long)r->refills,
+                 (unsigned long long)(r->refills + lane[0].refills + lane[1].refills),
                  (unsigned long long)(lane[0].skipped + lane[1].skipped));
     (void)printf("\"generator_us\": %.4f, \"strangers\": %.3f, ",
                  meter_per((double)(to->busy_ns - from->busy_ns) / 1e3, up + down),
@@ -233,11 +237,24 @@ static void report(const struct relay *r, const struct mark *from, const struct 
         (void)printf(", \"asked\": %llu, ", (unsigned long long)l->asked);
         print_times("answers", &l->answer_time);
     }
-    (void)printf("}\n");
+    if (l->live) {
+        (void)printf(", \"idle_turns\": %.3f, \"flood_sent\": %llu, \"flood_answers\": %llu",
+                     live_idle(), (unsigned long long)live_flood_sent(),
+                     (unsigned long long)live_flood_answers());
+    }
+    (void)printf(", \"process_share\": %.4f, \"cpu0_share\": %.3f, \"all_up\": %llu, "
+                 "\"all_down\": %llu}\n",
+                 reading->process_s / reading->seconds, reading->cpu0_s / reading->seconds,
+                 (unsigned long long)l->lane[0].received, (unsigned long long)l->lane[1].received);
 }
 
 static void run_until(struct relay *r, uint64_t end_ns, bool sending)
 {
+    if (r->load->live) {
+        live_run(r->load, end_ns, sending);
+        live_read(r->load);
+        return;
+    }
     while (meter_now_ns() < end_ns) {
         one_turn(r, sending);
     }
@@ -258,6 +275,9 @@ void load_run_relay(struct load *l)
     l->lane[LANE_UP].cycle_ns = r.start_ns;
     l->lane[LANE_DOWN].cycle_ns = r.start_ns;
     l->running = true;
+    if (l->live) {
+        live_prepare(l);
+    }
     run_until(&r, r.start_ns + WARM_NS, true);
     forget_times(l);
     const struct mark from = mark_now(&r);

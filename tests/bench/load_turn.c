@@ -38,10 +38,14 @@ static void sign(struct load *l, struct stun_out *out, const struct load_client 
 
 static void put_peer(const struct load *l, struct stun_out *out, uint32_t i)
 {
+    struct net_ip ip;
     uint8_t raw[4];
 
     be32_put(raw, l->peer_ip);
-    const struct net_ip ip = net_ip_v4(raw);
+    ip = net_ip_v4(raw);
+    if (l->peer_v6) {
+        frame_ip6(l->peer_ip, ip.b);
+    }
     const struct net_addr peer = net_addr_make(&ip, (uint16_t)(LOAD_PEER_PORT + i));
     stun_out_xor_addr(out, STUN_XOR_PEER_ADDRESS, &peer);
 }
@@ -68,6 +72,9 @@ static void put_question(const struct load *l, struct stun_out *out, uint32_t i)
     case CHALLENGE:
     case ALLOCATE:
         stun_out_u32(out, STUN_REQUESTED_TRANSPORT, UINT32_C(17) << 24);
+        if (l->peer_v6) {
+            stun_out_u32(out, STUN_REQUESTED_ADDRESS_FAMILY, (uint32_t)NET_V6 << 24);
+        }
         break;
     case BIND:
         if (!l->indications) {

@@ -88,8 +88,31 @@ static double other_s(const struct meter *m, double now_s, double cpu_s)
     return now_s * (double)sysconf(_SC_NPROCESSORS_ONLN) - idle_s() - cpu_s - own_s;
 }
 
+/* Seconds that CPU 0 has not been idle; only differences mean anything. */
+static double cpu0_s(double now_s)
+{
+    unsigned long long idle = 0;
+    unsigned long long iowait = 0;
+    FILE *f = fopen("/proc/stat", "r");
+
+    if (f == NULL || fscanf(f, "cpu %*[^\n] cpu0 %*u %*u %*u %llu %llu", &idle, &iowait) != 2) {
+        idle = 0;
+    }
+    if (f != NULL) {
+        (void)fclose(f);
+    }
+    return now_s - (double)(idle + iowait) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static double process_s(const struct meter *m)
+{
+    return (double)meter_cpu_ns(m->pids, m->pid_count > 0 ? 1 : 0) / 1e9;
+}
+
 void meter_start(struct meter *m)
 {
+    m->start_process_s = process_s(m);
+    m->start_cpu0_s = cpu0_s((double)meter_now_ns() / 1e9);
     m->start_s = (double)meter_now_ns() / 1e9;
     m->start_cpu_s = (double)meter_cpu_ns(m->pids, m->pid_count) / 1e9;
     m->start_other_s = other_s(m, m->start_s, m->start_cpu_s);
@@ -104,6 +127,8 @@ struct meter_reading meter_read(const struct meter *m)
     return (struct meter_reading){
         .seconds = seconds,
         .cpu_s = cpu_s - m->start_cpu_s,
+        .process_s = process_s(m) - m->start_process_s,
+        .cpu0_s = cpu0_s(now_s) - m->start_cpu0_s,
         .strangers = (other_s(m, now_s, cpu_s) - m->start_other_s) / seconds,
     };
 }

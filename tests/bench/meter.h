@@ -17,11 +17,15 @@ struct meter {
     double start_s;
     double start_cpu_s;
     double start_other_s;
+    double start_process_s;
+    double start_cpu0_s;
 };
 
 struct meter_reading {
     double seconds;
     double cpu_s;     /* of the server */
+    double process_s; /* of the first of its processes alone */
+    double cpu0_s;    /* that CPU 0 was not idle, by the kernel's clock of idle time */
     double strangers; /* share of one CPU that neither server nor generator took */
 };
 

@@ -18,16 +18,20 @@ import subprocess
 import sys
 import tempfile
 
+import kernel
 import special
 import table
 from cases import CASES
-from stand import ONLY_UDP, ROOT, SCHEDULING, Stand, make_certificate, resident_kib, stream_listeners
+from stand import (BPF_TECHNIQUES, ONLY_UDP, ROOT, SCHEDULING, SERVER_CLIENT_SIDE, SERVER_PEER_SIDE, Stand,
+                   make_certificate, resident_kib, stream_listeners, v6)
 
 BENCH = ROOT / "build/release/tests/bench"
 # Limits that protect are not what is measured: of challenges per source, of handshakes a second.
 EXTRA = {"sterna": "allow-private-peers\nunauthorized-ratelimit-rps=1000000\n", "coturn": ""}
 EXTRA_STREAM = {"sterna": "tls-handshake-rate=0\n", "coturn": ""}
-BARE = ("bare-mmsg", "bare-gso", "bare-gso-conn", "bare-uring")
+BARE = ("bare-mmsg", "bare-gso", "bare-gso-conn", "bare-uring", *(f"bare-{name}" for name in BPF_TECHNIQUES))
+# sterna with the kernel path: kind -> the option's value.
+OFFLOAD = {f"sterna-{mode}": mode for mode in ("xdp", "xdp-generic", "tc")}
 
 
 def be_alone():
@@ -72,15 +76,29 @@ def one_bare(stand, technique, args, case):
         return stand.load(args.load, case.mode, pids, seconds=args.seconds, bare=place, **case.options)
 
 
+def configuration(kind, case):
+    name = "coturn" if kind == "coturn" else "sterna"
+    extra = EXTRA[name] + (EXTRA_STREAM[name] if case.stream else "")
+    if kind in OFFLOAD:
+        extra += f"offload={OFFLOAD[kind]}\n"
+    if case.options.get("client_v6"):
+        extra += f"listening-ip={v6(SERVER_CLIENT_SIDE)}\n"
+    if case.options.get("peer_v6"):
+        extra += f"relay-ip={v6(SERVER_PEER_SIDE)}\n"
+    return extra
+
+
 def one_server(stand, kind, args, directory, case):
-    extra = EXTRA[kind] + (EXTRA_STREAM[kind] if case.stream else "")
+    extra = configuration(kind, case)
     listeners = stream_listeners(directory) if case.stream else ONLY_UDP
     with stand.server(kind, directory, args.sterna, threads=1, extra=extra, listeners=listeners) as pid:
-        kernel = stand.napi_threads()
-        if len(kernel) < 2:
+        threads = stand.napi_threads()
+        if len(threads) < 2:
             sys.exit("bench: the server's interfaces have no threads of their own (threaded NAPI): "
                      "what the kernel does for the server would not be counted")
-        pids = [pid, *kernel]
+        if kind in OFFLOAD:
+            kernel.check(f"{directory}/{kind}.log", OFFLOAD[kind])
+        pids = [pid, *threads]
         if case.mode == "idle":
             return one_idle(stand, pid, stand.load_command(args.load, case.mode, pids, **case.options))
         if case.stream:
@@ -105,7 +123,7 @@ def one(stand, kind, args, directory, case):
 
 
 def measure(stand, name, case, args, directory):
-    kinds = args.only or ["sterna", "coturn", *(f"bare-{technique}" for technique in case.bare)]
+    kinds = args.only or [*case.servers, *(f"bare-{technique}" for technique in case.bare)]
     if not case.mode == "relay" or "indications" in case.options:
         kinds = [kind for kind in kinds if kind not in BARE]
     results = {kind: [] for kind in kinds}
@@ -130,9 +148,9 @@ def arguments():
     parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--patience", type=int, default=2, help="tries of a repetition that is disturbed")
     parser.add_argument("--case", action="append", help="a case's name, or a part of some; repeat for more")
-    parser.add_argument("--group", action="append", choices=["table", "more", "growth", "stream"],
+    parser.add_argument("--group", action="append", choices=["table", "more", "growth", "stream", "kernel"],
                         help="whole groups of cases (default: table)")
-    parser.add_argument("--only", action="append", choices=["sterna", "coturn", *BARE],
+    parser.add_argument("--only", action="append", choices=["sterna", *OFFLOAD, "coturn", *BARE],
                         help="measure this one alone; repeat for more")
     parser.add_argument("--scheduling", choices=SCHEDULING, default="interrupts",
                         help="who interrupts whom on the server's CPU (default: interrupts)")
@@ -140,6 +158,9 @@ def arguments():
     parser.add_argument("--list", action="store_true", help="name the cases")
     parser.add_argument("--two-workers", action="store_true", help="instead: two workers against one, and their shares")
     parser.add_argument("--flood", action="store_true", help="instead: goodput and answers under a flood")
+    parser.add_argument("--shield", action="store_true",
+                        help="with --flood: a million packets a second of nobody, beside clients in the kernel path")
+    parser.add_argument("--limits", action="store_true", help="instead: max-bps and usage in the kernel path")
     parser.add_argument("--soak", type=int, metavar="SECONDS", help="instead: allocate and delete for long")
     return parser.parse_args()
 
@@ -162,11 +183,16 @@ def run_cases(chosen, args, directory):
                 for name, case in group.items():
                     found, results[name] = measure(stand, name, case, args, directory)
                     rows += found
-    print("\n" + table.markdown(rows))
+    paths = [row for row in rows if row["of"] and any(row["of"].values())]
+    print("\n" + table.kernel_markdown(paths))
+    print("\n" + table.markdown([row for row in rows if row not in paths]))
     return {"rows": rows, "results": results}
 
 
 def run_special(args, directory):
+    if args.shield or args.limits:
+        with Stand(scheduling=args.scheduling) as stand:
+            return (kernel.shield if args.shield else kernel.limits)(stand, args, directory)
     with Stand() as stand:
         if args.two_workers:
             return special.two_workers(stand, args, directory, EXTRA)
@@ -190,7 +216,7 @@ def main():
     with be_alone(), tempfile.TemporaryDirectory() as directory, going_first():
         pathlib.Path(directory).chmod(0o755)
         make_certificate(directory)
-        if args.two_workers or args.flood or args.soak:
+        if args.two_workers or args.flood or args.shield or args.limits or args.soak:
             found = run_special(args, directory)
         else:
             found = run_cases(chosen, args, directory)

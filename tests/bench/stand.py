@@ -33,7 +33,7 @@ max-port={ports[1]}
 no-cli
 {listeners}
 no-stdout-log
-log-file=/dev/null
+log-file={log}
 simple-log
 pidfile={directory}/{name}.pid
 {extra}
@@ -55,11 +55,18 @@ MODERATION_NS = 50000  # between two looks of the generator's interfaces
 SCHEDULING = {"interrupts": (1, 2), "turns": (1, 1), "fair": None}
 LOAD_PRIORITY = ["chrt", "-r", "1"]
 LOAD_S = 180  # no generator takes longer
+BPF_TECHNIQUES = ("xdp", "xdpfib", "xdp-generic", "tc")
 ONLY_UDP = "no-tcp\nno-tls\nno-dtls"
 
 
 def run(*command, **kwargs):
     return subprocess.run(command, check=True, capture_output=True, text=True, **kwargs)
+
+
+def v6(address):
+    """The address of an end that speaks IPv6, from that of one that speaks IPv4."""
+    number = int(ipaddress.IPv4Address(address))
+    return f"fd00::{number >> 16:x}:{number & 0xffff:x}"
 
 
 def run_load(command):
@@ -97,15 +104,20 @@ class Stand:
             run("ip", "-n", self.ns["server"], "link", "add", inner, "address", MAC[inner], "type", "veth",
                 "peer", "name", outer, "address", MAC[outer], "netns", self.ns[side])
             for dev, ns in ((outer, self.ns[side]), (inner, self.ns["server"])):
-                self.inside(ns, "sysctl", "-qw", f"net.ipv6.conf.{dev}.disable_ipv6=1")
-                run("ip", "-n", ns, "link", "set", dev, "up")
+                if self.hosts or ns != self.ns["server"]:
+                    self.inside(ns, "sysctl", "-qw", f"net.ipv6.conf.{dev}.disable_ipv6=1")
+                run("ip", "-n", ns, "link", "set", dev, "addrgenmode", "none", "up")
         server = self.ns["server"]
         for dev, own, other, mac in (("s0", SERVER_CLIENT_SIDE, CLIENT_IP, MAC["c0"]),
                                      ("s1", SERVER_PEER_SIDE, PEER_IP, MAC["p0"])):
             run("ip", "-n", server, "addr", "add", f"{own}/24", "dev", dev)
             run("ip", "-n", server, "neigh", "add", other, "lladdr", mac, "dev", dev, "nud", "permanent")
+            if not self.hosts:
+                run("ip", "-n", server, "addr", "add", f"{v6(own)}/120", "dev", dev, "nodad")
+                run("ip", "-n", server, "neigh", "add", v6(other), "lladdr", mac, "dev", dev, "nud", "permanent")
             self._poll_in_threads(dev, *(("c0", "client") if dev == "s0" else ("p0", "peer")))
-        run("ip", "-n", server, "route", "add", "10.64.0.0/16", "via", CLIENT_IP)
+        # Floods come from everywhere.
+        run("ip", "-n", server, "route", "add", "10.0.0.0/8", "via", CLIENT_IP)
         if self.hosts:
             self._add_hosts()
         return self
@@ -175,12 +187,17 @@ class Stand:
 
     @contextlib.contextmanager
     def server(self, kind, directory, binary=None, cpu=0, threads=1, extra="", listeners=ONLY_UDP,
-               ports=(1024, 65535)):
-        """A fresh server, pinned to one CPU together with its interfaces' threads; yields its pid."""
+               ports=(1024, 65535), events="/dev/null"):
+        """A fresh server, pinned to one CPU together with its interfaces' threads; yields its pid.
+
+        Of coturn, or sterna with whatever ending; it writes its log to `events`.
+        """
         config = pathlib.Path(directory) / f"{kind}.conf"
         config.write_text(CONFIG.format(client_side=SERVER_CLIENT_SIDE, peer_side=SERVER_PEER_SIDE, threads=threads,
-                                        directory=directory, name=kind, extra=extra, listeners=listeners, ports=ports))
-        command = [binary, "serve", "-c", str(config)] if kind != "coturn" else ["turnserver", "-c", str(config)]
+                                        directory=directory, name=kind, extra=extra, listeners=listeners, ports=ports,
+                                        log=events))
+        command = [binary, "serve"] if kind.startswith("sterna") else ["turnserver"]
+        command += ["-c", str(config)]
         log = open(pathlib.Path(directory) / f"{kind}.log", "wb")
         pin = self._first() if cpu is not None else []
         pin += ["taskset", "-c", str(cpu)] if cpu is not None else []
@@ -205,6 +222,10 @@ class Stand:
         """A forwarder without a protocol, like a server; yields its pid and its first relay address."""
         command = [program, technique, f"{SERVER_CLIENT_SIDE}:3478", f"{SERVER_PEER_SIDE}:{BARE_PORT}",
                    f"{CLIENT_IP}:{LOAD_CLIENT_PORT}", f"{PEER_IP}:{LOAD_PEER_PORT}", str(clients)]
+        if technique in BPF_TECHNIQUES:
+            command += [f"s0,{MAC['c0']}", f"s1,{MAC['p0']}"]
+            # A look-up for what this host sends itself: no interface has to be a router's.
+            self.inside(self.ns["server"], "sysctl", "-qw", "net.ipv4.conf.lo.forwarding=1")
         process = subprocess.Popen(["ip", "netns", "exec", self.ns["server"], *self._first(), "taskset", "-c", str(cpu),
                                     *command], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
         try:

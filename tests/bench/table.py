@@ -38,8 +38,13 @@ def remarks(results):
     return told
 
 
-def ratios(figure, results, other):
-    return [figure.ratio(figure.of(a), figure.of(b)) for a, b in zip(results["sterna"], results[other])]
+def ratios(figure, results, ours, other):
+    found = [figure.ratio(figure.of(a), figure.of(b)) for a, b in zip(results[ours], results[other])]
+    return {"median": statistics.median(found), "spread": spread(found)}
+
+
+def is_ours(kind):
+    return kind.startswith("sterna")
 
 
 def p99(results, kind):
@@ -51,14 +56,18 @@ def summary(name, case, results):
     """One row for each figure."""
     rows = []
     for figure in FIGURES[case.mode]:
-        row = {"case": f"{name} {figure.part}".rstrip(), "unit": figure.unit, "medians": {}, "ratios": {}, "p99_us": {}}
+        row = {"case": f"{name} {figure.part}".rstrip(), "unit": figure.unit, "medians": {}, "ratios": {}, "of": {},
+               "p99_us": {}, "pps": {}}
         for kind, runs in results.items():
             row["medians"][kind] = statistics.median(figure.of(r) for r in runs)
             if case.mode == "relay":
                 row["p99_us"][kind] = p99(results, kind)
-            if kind != "sterna" and "sterna" in results:
-                found = ratios(figure, results, kind)
-                row["ratios"][kind] = {"median": statistics.median(found), "spread": spread(found)}
+                row["pps"][kind] = statistics.median(r["pps"] for r in runs)
+            if not is_ours(kind):
+                found = {ours: ratios(figure, results, ours, kind) for ours in results if is_ours(ours)}
+                if "sterna" in found:
+                    row["ratios"][kind] = found["sterna"]
+                row["of"][kind] = {ours: ratio for ours, ratio in found.items() if ours != "sterna"}
         row["generator_us"] = statistics.median(r.get("generator_us", 0) for runs in results.values() for r in runs)
         row["remarks"] = remarks(results)
         rows.append(row)
@@ -70,7 +79,23 @@ def line(row):
     text += f" {row['unit']}"
     for kind, ratio in row["ratios"].items():
         text += f"; {ratio['median']:.2f} ± {ratio['spread']:.2f} of {kind}"
+    for kind, found in row["of"].items():
+        text += "".join(f"; {ours} {r['median']:.2f} ± {r['spread']:.2f} of {kind}" for ours, r in found.items())
     return text + (f" [{'; '.join(row['remarks'])}]" if row["remarks"] else "")
+
+
+def kernel_markdown(rows):
+    """Rows with kernel paths: CPU time a packet, and how many times better than coturn and bare forwarders."""
+    lines = []
+    for row in rows:
+        cells = []
+        for kind, value in row["medians"].items():
+            better = ", ".join(f"{found[kind]['median']:.2f} ± {found[kind]['spread']:.2f} of {other}"
+                               for other, found in row["of"].items() if kind in found)
+            pace = f"{row['pps'][kind] / 1000:.0f} kpps, p99 {row['p99_us'][kind]:.0f} µs"
+            cells.append(f"{kind} {value:.3f} µs ({'; '.join(part for part in (better, pace) if part)})")
+        lines.append(f"- {row['case']}: " + " · ".join(cells))
+    return "\n".join(lines)
 
 
 def markdown(rows):

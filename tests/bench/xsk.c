@@ -206,11 +206,18 @@ int xsk_open(struct xsk *x, const char *dev, const char **failed)
         }
         (void)usleep(BIND_WAIT_US);
     }
+    return 0;
+}
+
+int xsk_take_all(const struct xsk *x, const char *dev, const char **failed)
+{
     *failed = "XDP program";
     const int map = new_map();
     const int program = map < 0 ? map : new_program(map);
-    err = program < 0 ? program : put_in_map(map, x->fd);
-    return err < 0 ? err : attach(program, ifindex); /* which lasts as long as the process */
+    const int err = program < 0 ? program : put_in_map(map, x->fd);
+    const int link = err < 0 ? err : attach(program, if_nametoindex(dev));
+
+    return link < 0 ? link : 0; /* it lasts as long as the process */
 }
 
 static void reap(struct xsk *x)

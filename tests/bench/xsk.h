@@ -32,9 +32,11 @@ struct xsk {
     uint32_t free_count;
 };
 
-/* Take the frames of `dev` of the namespace that the thread is in.  0, or a negative errno with
- * `*failed` naming the step. */
+/* Open a socket on `dev` of the namespace that the thread is in; then take all its frames, unless a
+ * program of the caller's hands some of them over.  0, or a negative errno with `*failed` naming
+ * the step. */
 int xsk_open(struct xsk *x, const char *dev, const char **failed);
+int xsk_take_all(const struct xsk *x, const char *dev, const char **failed);
 
 /* A free frame to fill; NULL while the kernel has them all. */
 uint8_t *xsk_slot(struct xsk *x);
