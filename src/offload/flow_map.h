@@ -51,7 +51,7 @@ struct offload_flow {
     __be16 number; /* of the channel, either way */
     __be16 src_port;
     __be16 dst_port;
-    __u16 zero2;
+    __be16 ports; /* the key's, exclusive or: an entry that became another's has others */
     /* What does not differ from packet to packet (RFC 1624): one's complement sum of 16-bit words
      * as they lie in memory, folded to 16 bits: the addresses and ports of the packet that leaves,
      * and the complement of each such word of the packet that came.  The channel number is one of

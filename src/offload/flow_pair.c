@@ -113,6 +113,7 @@ static struct offload_flow flow_of(const struct path *in, const struct path *out
         .number = htons(number),
         .src_port = htons(out->src->port),
         .dst_port = htons(out->dst->port),
+        .ports = htons(in->src->port) ^ htons(in->dst->port),
         .udp_sum = udp_sum(in, out, way == OFFLOAD_TO_PEER, number),
     };
 

@@ -223,6 +223,27 @@ static void kernel_path__does_not_revive_a_channel(void **state)
     paths_stop(&paths);
 }
 
+/* The memory of an entry may become another channel's while it is read: the packet goes up, and not
+ * to the other's peer. */
+static void kernel_path__knows_an_entry_that_became_anothers(void **state)
+{
+    struct offload_key4 key;
+    struct offload_flow flow;
+    const int map = kernel_map(&kernel, "flow4");
+
+    (void)state;
+    begin();
+    const struct line line = line_bind(&client, NET_V4, NET_V6, 0);
+    read_only_entry(map, &key, &flow);
+    check_both(&line, KERNEL_OUT, KERNEL_OUT);
+    flow.ports ^= 1; /* as it would be with the other's in its place, whose slot is live */
+    assert_int_equal(bpf_map_update_elem(map, &key, &flow, BPF_EXIST), 0);
+    assert_int_equal(run(&line, KERNEL_XDP, true), KERNEL_UP);
+    assert_int_equal(run(&line, KERNEL_TC, true), KERNEL_UP);
+    (void)close(map);
+    paths_stop(&paths);
+}
+
 /* --- where packets may not go -------------------------------------------------------------------
  */
 
@@ -359,6 +380,7 @@ int main(void)
         cmocka_unit_test(kernel_path__can_be_switched_off),
         cmocka_unit_test(kernel_path__goes_on_for_the_next_channel),
         cmocka_unit_test(kernel_path__does_not_revive_a_channel),
+        cmocka_unit_test(kernel_path__knows_an_entry_that_became_anothers),
         cmocka_unit_test(kernel_path__leaves_by_interfaces_of_its_own),
         cmocka_unit_test(kernel_path__forwards_nothing_without_its_bucket),
         cmocka_unit_test(kernel_path__keeps_to_the_bandwidth),

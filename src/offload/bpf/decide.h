@@ -143,9 +143,18 @@ static __always_inline struct offload_flow *find_channel(void *data, void *data_
     return flow;
 }
 
-/* Since Linux 6.1 the memory of an entry that is deleted may be another's at once, readers or not.
- * The slot is read before the rest: a mixture of both is then the old one's, which is over. */
-static __always_inline void copy_flow(const struct offload_flow *flow, struct plan *plan)
+static __always_inline __be16 ports_of(const struct packet *p)
+{
+    return p->family == 4 ? p->key.v4.src_port ^ p->key.v4.dst_port
+                          : p->key.v6.src_port ^ p->key.v6.dst_port;
+}
+
+/* Copy the entry that was found for `p`; false: it is not its any more.  Since Linux 6.1 the memory
+ * of an entry that is deleted may be another's at once, readers or not.  The slot is read before
+ * the rest: a mixture of both is then the old one's, which is over; and the ports tell whose it is.
+ */
+static __always_inline bool copy_flow(const struct offload_flow *flow, const struct packet *p,
+                                      struct plan *plan)
 {
     const __u32 slot = *(const volatile __u32 *)&flow->slot;
     const __u32 generation = *(const volatile __u32 *)&flow->generation;
@@ -154,6 +163,7 @@ static __always_inline void copy_flow(const struct offload_flow *flow, struct pl
     plan->flow = *flow;
     plan->flow.slot = slot;
     plan->flow.generation = generation;
+    return plan->flow.ports == ports_of(p);
 }
 
 /* -1 with plan->flow, plan->len and ways->way, or why it has to go up.  The head of ChannelData is
@@ -174,7 +184,9 @@ static __always_inline int find(void *data, void *data_end, struct work *w, __u6
     if (plan->len > w->p.len || w->p.odd) {
         return OFFLOAD_length;
     }
-    copy_flow(flow, plan);
+    if (!copy_flow(flow, &w->p, plan)) {
+        return OFFLOAD_unknown;
+    }
     plan->came = plan->flow.way;
     plan->sum = 0;
     ways->second = NULL;
@@ -214,7 +226,9 @@ static __always_inline int find_second(struct work *w, __u64 now, struct ways *w
         return OFFLOAD_route;
     }
     plan->sum = plan->flow.udp_sum;
-    copy_flow(next, plan);
+    if (!copy_flow(next, hop, plan)) {
+        return OFFLOAD_route;
+    }
     barrier();
     ways->second = decide_way(&plan->flow, now);
     return ways->second ? -1 : OFFLOAD_over;
