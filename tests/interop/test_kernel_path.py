@@ -27,7 +27,9 @@ system = load("system_conftest", SYSTEM / "conftest.py")
 import kernel_path  # noqa: E402  # it is found now
 from kernel_path import BOTH_HERE, CLIENT, MODES, PEER, TO_CLIENT, TO_PEER, V4, V6  # noqa: E402
 
-pytestmark = pytest.mark.skipif(kernel_path.missing() is not None, reason=str(kernel_path.missing()))
+# Not repeated under the sanitizers: what the server does here, the system tests do there.
+pytestmark = [pytest.mark.skipif(kernel_path.missing() is not None, reason=str(kernel_path.missing())),
+              pytest.mark.long]
 
 MOST = 0.9  # of all packets of data; the rest climbs before channels are bound and neighbours are known
 
