@@ -132,7 +132,7 @@ struct bench_engine {
     uint64_t refilled_ns; /* flat: when the window was taken for lost */
     uint64_t heard_ns;    /* when something came last */
     bool heard;           /* the server has answered */
-    uint64_t unheard;     /* packets and requests sent since */
+    uint64_t unheard;     /* packets and requests sent, connections tried since */
     uint32_t refusals;    /* ICMP messages: nobody listens */
 
     /* seconds */

@@ -59,6 +59,7 @@ int bench_link_connect(struct bench_engine *e, uint32_t i)
         .host = e->plan->target.host,
     };
     struct bench_conn *conn = &e->clients[i].conn;
+    e->unheard++;
     const int err = bench_conn_open(&options, conn);
 
     return err < 0

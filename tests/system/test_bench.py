@@ -233,6 +233,7 @@ def test_nobody_there(options):
                                      ("--mix", "alloc", "-t", "tcp")])
 def test_a_server_that_dies(serve, options):
     server = serve("sterna")
+    began = time.monotonic()
     with subprocess.Popen([STERNA, "bench", *LOGIN, "--duration", "60", "--clients", "4", "--timeout", "4", *options,
                            server.target()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as bench:
         bench.stdin.write(PASSWORD)
@@ -241,6 +242,7 @@ def test_a_server_that_dies(serve, options):
         server.process.kill()
         output = bench.stdout.read()
         assert bench.wait(LIMIT_S) == 1
+    assert time.monotonic() - began < 40, "it noticed only when its time was over"
     assert "FAILED" in output
     assert any(text in output for text in ("has ended", "has closed", "closed the connection", "stopped answering",
                                            "obody listens", "failed")), output
