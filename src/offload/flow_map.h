@@ -106,8 +106,10 @@ struct offload_control {
 
 /* By interface index: where packets may come from and go to. */
 enum {
-    OFFLOAD_IF_OUT = 1,     /* packets may leave by it */
-    OFFLOAD_IF_PARTIAL = 2, /* a sender on this host may have left the checksum to hardware */
+    OFFLOAD_IF_OUT = 1, /* packets may leave by it */
+    /* No network card: a sender on this host may have left the checksum to hardware; short frames
+     * are not filled up; and what XDP_TX sends back may be lost. */
+    OFFLOAD_IF_PARTIAL = 2,
 };
 
 struct offload_if {
@@ -123,8 +125,8 @@ struct offload_if {
     X(forwarded_relay_to_relay) /* once a packet, and in neither of the two above */               \
     X(forwarded_bytes)          /* of application data */                                          \
     X(unknown)                  /* no flow: whatever it was */                                     \
-    X(not_for_us)               /* another link address, VLAN, no IP, no UDP */                    \
-    X(ip_options)               /* or extension headers, fragments, a bad header checksum */       \
+    X(not_for_us)               /* another link address, VLAN, no UDP next to the IP header */     \
+    X(ip_options)               /* of IPv4; or a fragment, or a bad header checksum */             \
     X(length)                   /* lengths contradict each other, or nothing we know */            \
     X(ttl)                      /* would be over here */                                           \
     X(checksum)                 /* none, and one is needed; or left to hardware */                 \

@@ -62,7 +62,7 @@ def missing():
 def why_not(mode):
     """Why this kernel cannot do that mode; None: it can."""
     version = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
-    if mode == "tc" and version < (6, 6):
+    if mode in ("tc", "auto") and version < (6, 6):  # on virtual pairs auto is tc
         return "tc needs Linux 6.6"
     return None if version >= (5, 15) else "the kernel path needs Linux 5.15"
 

@@ -119,8 +119,9 @@ def test_on_lo_alone(lab, mode):
 def test_lo_is_left_out_and_the_rest_is_served(lab, mode):
     """lo carries packets of this host: user space relays those."""
     server = lab.start_server(offload=mode, listening_ip=[V4["server"], "127.0.0.1"])
-    if not lines(server, "offload.ready"):
-        pytest.skip(kernel_path.why_not(mode) or server.text)
+    if (why := kernel_path.why_not(mode)) is not None:
+        pytest.skip(why)
+    assert lines(server, "offload.ready"), server.text
     lab.counts = kernel_path.Counts(server)
     with lab.pair() as pair:
         lab.warm(pair)

@@ -3,7 +3,7 @@
  * so that what can't be sent on goes up as it came.
  *
  *     flow (hash) -> slot: may it? -> relay address of our own? its flow, too -> bandwidth
- *          -> route as for a packet of this host -> struct plan                                  */
+ *          -> route as for a packet of this host -> struct plan */
 #pragma once
 
 #include "base/bucket_rule.h"

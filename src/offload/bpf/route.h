@@ -14,7 +14,7 @@ enum {
 };
 
 /* The next hop, and what may go there. */
-struct hop {
+struct next_hop {
     union {
         __u64 all;
 
@@ -31,7 +31,7 @@ struct hop {
  * says.  That asks net.ipv4.conf.lo.forwarding (net.ipv6...) of the host and makes a router of none
  * of its interfaces.  -1 with `*hop`, or why the packet has to go up. */
 static __always_inline int ask(void *ctx, const struct offload_flow *flow, __u32 ip_len, __u8 tos,
-                               struct hop *hop)
+                               struct next_hop *hop)
 {
     struct bpf_fib_lookup fib = {
         .l4_protocol = IPPROTO_UDP,
@@ -67,13 +67,13 @@ static __always_inline int ask(void *ctx, const struct offload_flow *flow, __u32
 /* For each of the programs.  Static, unlike within_limits(): of others with a context the verifier
  * asks the kernel's BTF, which not every kernel has. */
 static __noinline int ask_route_xdp(struct xdp_md *ctx, const struct offload_flow *flow,
-                                    __u32 ip_len, __u32 tos, struct hop *hop)
+                                    __u32 ip_len, __u32 tos, struct next_hop *hop)
 {
     return flow && hop ? ask(ctx, flow, ip_len, (__u8)tos, hop) : OFFLOAD_route;
 }
 
 static __noinline int ask_route_tc(struct __sk_buff *skb, const struct offload_flow *flow,
-                                   __u32 ip_len, __u32 tos, struct hop *hop)
+                                   __u32 ip_len, __u32 tos, struct next_hop *hop)
 {
     return flow && hop ? ask(skb, flow, ip_len, (__u8)tos, hop) : OFFLOAD_route;
 }
@@ -85,7 +85,7 @@ static __always_inline int route(void *ctx, bool xdp, struct plan *plan, struct 
                                  __u32 ip_len, __u64 now)
 {
     const __u32 stamp = (__u32)(now >> OFFLOAD_HOP_BITS) | 1U << 31;
-    struct hop hop = {.all = way->hop, .ifindex = way->hop_if};
+    struct next_hop hop = {.all = way->hop, .ifindex = way->hop_if};
 
     if (way->hop_stamp != stamp || ip_len > hop.mtu) {
         const int why = xdp ? ask_route_xdp(ctx, &plan->flow, ip_len, plan->tos, &hop)
