@@ -11,6 +11,7 @@
 #include "cmd/probe.h"
 #include "cmd/secret.h"
 #include "cmd/serve.h"
+#include "cmd/turnadmin.h"
 #include "cmd/user.h"
 #include "cmd/version.h"
 
@@ -19,6 +20,7 @@ const struct command command_table[] = {
     {"check-config", cmd_check_config, "say what is wrong with a configuration", "[OPTION]..."},
     {"user", cmd_user, "add, delete and list the users of the database", "add|del|list|passwd ..."},
     {"secret", cmd_secret, "add, delete and list shared secrets", "add|del|list ..."},
+    {"turnadmin", cmd_turnadmin, "administer a user database with coturn's flags", "[OPTION]..."},
     {"credentials", cmd_credentials, "make credentials and the entry for a browser", "[OPTION]..."},
     {"probe", cmd_probe, "try a server out and say what is wrong", "[OPTION]... turn:HOST[:PORT]"},
     {"bench", cmd_bench, "load a server and measure it", "[OPTION]... HOST[:PORT]"},

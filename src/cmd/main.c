@@ -9,6 +9,7 @@
 #include "cmd/exit_code.h"
 #include "cmd/help.h"
 #include "cmd/serve.h"
+#include "cmd/turnadmin.h"
 
 static const char *name_of(const char *path)
 {
@@ -52,10 +53,7 @@ int main(int argc, char **argv)
         return cmd_serve(argc, argv);
     }
     if (strcmp(called, "turnadmin") == 0) {
-        fputs("turnadmin: coturn's flags for administration are not there yet; use sterna user and "
-              "sterna secret, which work on the same database\n",
-              stderr);
-        return CMD_USAGE;
+        return cmd_turnadmin(argc, argv);
     }
     if (argc < 2) {
         help_write(stderr);

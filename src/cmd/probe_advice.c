@@ -54,7 +54,9 @@ static const struct advice codes[] = {
      "The server's rules forbid this: look at allowed-peer-ip, denied-peer-ip, "
      "allow-private-peers and allow-loopback-peers, and at whether it is draining or "
      "serves STUN only (stun-only)."},
-    {STUN_MOBILITY_FORBIDDEN, "The server does not let clients move."},
+    {STUN_MOBILITY_FORBIDDEN,
+     "The server does not let clients move: set mobility on it, or calls end when clients change "
+     "networks."},
     {STUN_UNKNOWN_ATTRIBUTE,
      "The server does not know an attribute that every TURN server must know: "
      "it may serve STUN only."},

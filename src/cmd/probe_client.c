@@ -141,6 +141,9 @@ static int encode(struct probe_client *c, const struct probe_request *request, b
     if (request->has_lifetime) {
         stun_out_u32(&out, STUN_LIFETIME, request->lifetime_s);
     }
+    if (request->has_ticket) {
+        stun_out_attr(&out, STUN_MOBILITY_TICKET, request->ticket);
+    }
     if (request->channel != 0) {
         stun_out_u32(&out, STUN_CHANNEL_NUMBER, (uint32_t)request->channel << 16);
     }

@@ -42,6 +42,8 @@ struct probe_request {
     struct net_addr peer; /* XOR-PEER-ADDRESS, unless its family is NET_NONE */
     bool has_lifetime;
     uint32_t lifetime_s;
+    bool has_ticket;
+    struct bytes ticket; /* MOBILITY-TICKET, empty to ask for one (RFC 8016); borrowed */
 };
 
 struct probe_result {

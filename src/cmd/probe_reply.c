@@ -22,12 +22,18 @@ static int take_error(struct probe_reply *r, struct bytes value)
     return 0;
 }
 
+/* Addresses that are not disguised with the cookie. */
+static bool is_plain(uint16_t type)
+{
+    return type == STUN_ALTERNATE_SERVER || type == STUN_RESPONSE_ORIGIN ||
+           type == STUN_OTHER_ADDRESS;
+}
+
 static int take_addr(struct probe_reply *r, const struct stun_attr *attr, struct net_addr *to)
 {
     struct net_addr addr;
-    const int err = attr->type == STUN_ALTERNATE_SERVER
-                        ? stun_addr_decode(attr->value, &addr)
-                        : stun_addr_decode_xor(attr->value, r->msg.tid, &addr);
+    const int err = is_plain(attr->type) ? stun_addr_decode(attr->value, &addr)
+                                         : stun_addr_decode_xor(attr->value, r->msg.tid, &addr);
 
     if (err == 0 && to->family == NET_NONE) {
         *to = addr;
@@ -65,6 +71,10 @@ static struct net_addr *addr_of(struct probe_reply *r, uint16_t type)
         return &r->peer;
     case STUN_ALTERNATE_SERVER:
         return &r->alternate;
+    case STUN_RESPONSE_ORIGIN:
+        return &r->origin;
+    case STUN_OTHER_ADDRESS:
+        return &r->other;
     default:
         return NULL;
     }
@@ -83,6 +93,8 @@ static struct bytes *span_of(struct probe_reply *r, uint16_t type)
         return &r->software;
     case STUN_DATA_ATTR:
         return &r->data;
+    case STUN_MOBILITY_TICKET:
+        return &r->ticket;
     default:
         return NULL;
     }

@@ -27,12 +27,15 @@ struct probe_reply {
     struct bytes mi;        /* MESSAGE-INTEGRITY, n is 0 when there is none */
     struct bytes mi256;     /* MESSAGE-INTEGRITY-SHA256 likewise */
     struct bytes data;      /* DATA; p is NULL when there is none */
+    struct bytes ticket;    /* MOBILITY-TICKET likewise (RFC 8016) */
     bool fingerprint;       /* there is one, and it is right */
     uint32_t lifetime_s;    /* 0 when there is none */
     struct net_addr mapped; /* the family of an address that did not come is NET_NONE */
     struct net_addr relayed;
     struct net_addr peer;
     struct net_addr alternate;
+    struct net_addr origin; /* RESPONSE-ORIGIN (RFC 5780 section 7.3) */
+    struct net_addr other;  /* OTHER-ADDRESS (RFC 5780 section 7.4) */
 };
 
 /* Decode a datagram.  0; -EBADMSG, `*out` unchanged, when it is no STUN message, when an attribute

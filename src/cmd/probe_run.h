@@ -12,7 +12,13 @@
 
 struct probe_report;
 
+enum probe_kind {
+    PROBE_ALL,      /* what a TURN server must be able to do */
+    PROBE_MOBILITY, /* whether clients can change networks (RFC 8016) */
+};
+
 struct probe_plan {
+    enum probe_kind kind;
     struct net_addr server;
     const char *user; /* NULL: what needs credentials is skipped, unless the server asks for none */
     const char *password;

@@ -178,6 +178,7 @@ static bool allocate(struct probe *p, int side, struct probe_note *note)
         .sign = true,
         .transport = true,
         .family = p->plan->server.family == NET_V6 ? NET_V6 : NET_NONE,
+        .has_ticket = p->plan->kind == PROBE_MOBILITY && side == SIDE_A,
     };
     struct probe_result result;
     char text[NET_ADDR_TEXT];
@@ -199,6 +200,9 @@ static bool allocate(struct probe *p, int side, struct probe_note *note)
         return false;
     }
     p->relay[side] = result.reply.relayed;
+    if (side == SIDE_A) {
+        probe_mobility_keep(p, &result.reply);
+    }
     probe_note_addr(note, "relayed", &result.reply.relayed);
     probe_note_count(note, "lifetime_s", result.reply.lifetime_s);
     probe_note_say(note, PROBE_OK, NULL, "relayed address %s for %u s",

@@ -44,11 +44,12 @@ struct serve {
 /* --- configuration -------------------------------------------------------------------------------
  */
 
-static int usage(void)
+static int usage(const char *called)
 {
-    fputs("Usage: sterna serve [-c FILE] [OPTION]...\n"
-          "\n"
-          "Run the server. Options are those of the configuration file; the command line goes\n"
+    const char *name = strstr(called, "turnserver") != NULL ? "turnserver" : "sterna serve";
+
+    printf("Usage: %s [-c FILE] [OPTION]...\n\n", name);
+    fputs("Run the server. Options are those of the configuration file; the command line goes\n"
           "before the environment (STERNA_LISTENING_PORT=3478), and that before the file.\n"
           "\n"
           "Signals: TERM, INT stop; HUP reloads the configuration and opens the log file anew;\n"
@@ -414,7 +415,7 @@ int cmd_serve(int argc, char **argv)
 
     conf_args_scan(argc, argv, &request);
     if (request.help) {
-        return usage();
+        return usage(argv[0]);
     }
     if (request.version) {
         return cmd_version(1, argv);

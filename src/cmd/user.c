@@ -8,7 +8,7 @@
 #include "base/secret.h"
 #include "cmd/admin.h"
 #include "cmd/exit_code.h"
-#include "crypto/longterm.h"
+#include "cmd/user_keys.h"
 #include "crypto/precis.h"
 #include "log/escape.h"
 
@@ -75,21 +75,6 @@ static const char *password_read(const struct admin_request *request,
     }
 }
 
-static int keys_make(struct bytes name, struct bytes realm, struct bytes password,
-                     struct store_keys *out)
-{
-    int err = crypto_longterm_md5(name, realm, password, out->md5);
-
-    if (err == 0) {
-        err = crypto_longterm_sha256(name, realm, password, out->sha256);
-    }
-    if (err == 0) {
-        err = crypto_longterm_userhash(name, realm, out->userhash);
-    }
-    out->has_md5 = out->has_sha256 = out->has_userhash = err == 0;
-    return err;
-}
-
 /* Read the password and make the keys of `name` of it.  `raw` is the password as it was given. */
 static int keys_ask(const struct admin_request *request, const char *name, const char *realm,
                     struct store_keys *out, char raw[SECRET_INPUT_MAX + 1])
@@ -101,7 +86,8 @@ static int keys_ask(const struct admin_request *request, const char *name, const
         return admin_usage(request->syntax, "no password: %s", error);
     }
     int code = prepare(request, "password", raw, password, sizeof(password));
-    if (code == CMD_OK && keys_make(bytes_of(name), bytes_of(realm), bytes_of(password), out) < 0) {
+    if (code == CMD_OK &&
+        user_keys_make(bytes_of(name), bytes_of(realm), bytes_of(password), out) < 0) {
         code = admin_failed(request->syntax,
                             "libcrypto refuses to make a key: is MD5 or SHA-256 switched off?");
     }

@@ -28,6 +28,10 @@ struct conf_text {
     unsigned column;  /* of the value, from 1; 0 when there is none */
 };
 
+/* Where a user database is when nobody says where: the first of coturn's places with a file, else
+ * the last. */
+const char *conf_usual_userdb(void);
+
 struct conf_list {
     size_t count;
     struct conf_text *items;

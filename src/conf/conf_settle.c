@@ -89,12 +89,22 @@ static void secrets_read(struct conf *conf, enum conf_opt from, const char *path
     free(text);
 }
 
+static const char *const usual[] = {"/var/db/turndb", "/usr/local/var/db/turndb",
+                                    "/var/lib/turn/turndb"};
+
+const char *conf_usual_userdb(void)
+{
+    size_t i = 0;
+
+    while (i < ARRAY_SIZE(usual) - 1 && access(usual[i], F_OK) != 0) {
+        i++;
+    }
+    return usual[i];
+}
+
 /* The database that coturn would open, when users can come from nowhere else. */
 static void database_settle(struct conf *conf)
 {
-    static const char *const usual[] = {"/var/db/turndb", "/usr/local/var/db/turndb",
-                                        "/var/lib/turn/turndb"};
-
     if (conf->userdb != NULL || conf->user.count > 0 || conf->static_auth_secret.count > 0 ||
         !(conf->lt_cred_mech || conf->use_auth_secret)) {
         return;

@@ -4,6 +4,7 @@
  * A driver is one struct store_ops (store_ops.h); this header is all that auth/ and cmd/ see.
  * Names, realms and secrets are bytes: they go to a database as bound values, never as text of a
  * query.  What coturn's schemas cannot hold (a NUL, overlong names) is not found and not stored.
+ * Realms, origins and the keys of third parties are in store_realm.h.
  *
  * Owner   whoever opened it.  Thread  one at a time; calls may block up to `busy_ms`. */
 #pragma once

@@ -181,4 +181,8 @@ const struct store_ops store_sqlite = {
     .secret_list = store_sqlite_secret_list,
     .secret_add = store_sqlite_secret_add,
     .secret_remove = store_sqlite_secret_remove,
+    .row_list = store_sqlite_row_list,
+    .row_put = store_sqlite_row_put,
+    .row_remove = store_sqlite_row_remove,
+    .realm_list = store_sqlite_realm_list,
 };

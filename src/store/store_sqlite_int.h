@@ -10,6 +10,8 @@
 
 #include "store/store_ops.h"
 
+enum { STORE_REALM_SOURCES = 7 }; /* tables that name realms (store_sqlite_table.c) */
+
 /* One prepared statement each.  Those that end in _OWN read our own table, too, and the ones
  * without stand in for them where a database of coturn does not have it. */
 enum store_stmt {
@@ -33,7 +35,15 @@ enum store_stmt {
     STMT_BEGIN,
     STMT_COMMIT,
     STMT_ROLLBACK,
-    STMT_STATEMENTS,
+    /* One for each enum store_table. */
+    STMT_ROW_LIST,
+    STMT_ROW_ADD = STMT_ROW_LIST + STORE_TABLES,
+    STMT_ROW_PUT = STMT_ROW_ADD + STORE_TABLES,
+    STMT_ROW_REMOVE = STMT_ROW_PUT + STORE_TABLES,
+    /* One for each table that names realms. */
+    STMT_REALM_LIST = STMT_ROW_REMOVE + STORE_TABLES,
+    STMT_REALM_NAMED = STMT_REALM_LIST + STORE_REALM_SOURCES,
+    STMT_STATEMENTS = STMT_REALM_NAMED + STORE_REALM_SOURCES,
 };
 
 struct sqlite_store {
@@ -77,6 +87,9 @@ MUST_USE int store_sqlite_step(struct sqlite_store *s, sqlite3_stmt *stmt);
 MUST_USE int store_sqlite_run(struct sqlite_store *s, enum store_stmt which,
                               const struct bytes *texts, int count);
 
+/* A value of the row, whatever its type; borrowed until the next step. */
+struct bytes store_sqlite_column(sqlite3_stmt *stmt, int index);
+
 /* Forget all prepared statements. */
 void store_sqlite_forget(struct sqlite_store *s);
 
@@ -100,3 +113,11 @@ int store_sqlite_secret_list(struct store *store, struct bytes realm, store_secr
                              void *arg);
 int store_sqlite_secret_add(struct store *store, struct bytes realm, struct bytes value);
 int store_sqlite_secret_remove(struct store *store, struct bytes realm, struct bytes value);
+
+/* Likewise of the small tables (store_sqlite_table.c). */
+int store_sqlite_row_list(struct store *store, enum store_table table, struct bytes realm,
+                          store_row_fn each, void *arg);
+int store_sqlite_row_put(struct store *store, enum store_table table, enum store_write how,
+                         const struct bytes *cells);
+int store_sqlite_row_remove(struct store *store, enum store_table table, const struct bytes *keys);
+int store_sqlite_realm_list(struct store *store, store_realm_fn each, void *arg);

@@ -10,25 +10,18 @@ enum { COLUMN_REALM, COLUMN_NAME, COLUMN_HMACKEY, COLUMN_SHA256, COLUMN_USERHASH
 
 enum { HEX_MD5 = 2 * CRYPTO_MD5_LEN + 1, HEX_SHA256 = 2 * CRYPTO_SHA256_LEN + 1 };
 
-/* A value, whatever its type; borrowed until the next step.  The length is asked for last: the
- * pointer's call may convert. */
-static struct bytes column(sqlite3_stmt *stmt, int index)
-{
-    const uint8_t *p = sqlite3_column_text(stmt, index);
-    return (struct bytes){p, p == NULL ? 0 : (size_t)sqlite3_column_bytes(stmt, index)};
-}
-
 /* A coturn key is 32 hexadecimal digits; longer and shorter ones made coturn read past its buffer
  * (coturn issue 1948), here they are no key. */
 static int keys_of(struct sqlite_store *s, sqlite3_stmt *stmt, struct store_keys *out)
 {
     struct store_keys keys = {0};
 
-    keys.has_md5 = store_hex_decode(column(stmt, COLUMN_HMACKEY), keys.md5, sizeof(keys.md5)) == 0;
-    keys.has_sha256 =
-        store_hex_decode(column(stmt, COLUMN_SHA256), keys.sha256, sizeof(keys.sha256)) == 0;
-    keys.has_userhash =
-        store_hex_decode(column(stmt, COLUMN_USERHASH), keys.userhash, sizeof(keys.userhash)) == 0;
+    keys.has_md5 = store_hex_decode(store_sqlite_column(stmt, COLUMN_HMACKEY), keys.md5,
+                                    sizeof(keys.md5)) == 0;
+    keys.has_sha256 = store_hex_decode(store_sqlite_column(stmt, COLUMN_SHA256), keys.sha256,
+                                       sizeof(keys.sha256)) == 0;
+    keys.has_userhash = store_hex_decode(store_sqlite_column(stmt, COLUMN_USERHASH), keys.userhash,
+                                         sizeof(keys.userhash)) == 0;
     *out = keys;
     secret_wipe(&keys, sizeof(keys));
     if (!out->has_md5) {
@@ -47,8 +40,9 @@ static int step_to(struct sqlite_store *s, sqlite3_stmt *stmt, struct bytes real
 {
     int found = store_sqlite_step(s, stmt);
 
-    while (found == 1 && !(bytes_equal(column(stmt, COLUMN_REALM), realm) &&
-                           (name.p == NULL || bytes_equal(column(stmt, COLUMN_NAME), name)))) {
+    while (found == 1 &&
+           !(bytes_equal(store_sqlite_column(stmt, COLUMN_REALM), realm) &&
+             (name.p == NULL || bytes_equal(store_sqlite_column(stmt, COLUMN_NAME), name)))) {
         found = store_sqlite_step(s, stmt);
     }
     return found;
@@ -99,7 +93,7 @@ int store_sqlite_user_find_hash(struct store *store, struct bytes realm, const u
     if (found <= 0) {
         return found == 0 ? -ENOENT : found;
     }
-    const struct bytes name = column(stmt, COLUMN_NAME);
+    const struct bytes name = store_sqlite_column(stmt, COLUMN_NAME);
     err = name.n == 0 || name.n > STORE_NAME_MAX ? -ENOENT : keys_of(s, stmt, out);
     if (err == 0) {
         out_name->len = (uint16_t)name.n;
@@ -127,8 +121,8 @@ int store_sqlite_user_list(struct store *store, struct bytes realm, store_user_f
         if (keys_of(s, stmt, &keys) < 0) {
             keys.has_sha256 = false; /* listed without a key: the answer to a look-up is no */
         }
-        const struct store_user user = {column(stmt, COLUMN_REALM), column(stmt, COLUMN_NAME),
-                                        &keys};
+        const struct store_user user = {store_sqlite_column(stmt, COLUMN_REALM),
+                                        store_sqlite_column(stmt, COLUMN_NAME), &keys};
         const int stop = each(arg, &user);
         secret_wipe(&keys, sizeof(keys));
         row = stop < 0 ? stop : store_sqlite_step(s, stmt);
@@ -234,7 +228,8 @@ int store_sqlite_secret_list(struct store *store, struct bytes realm, store_secr
     }
     int row = store_sqlite_step(s, stmt);
     while (row == 1) {
-        const struct store_secret secret = {column(stmt, 0), column(stmt, 1)};
+        const struct store_secret secret = {store_sqlite_column(stmt, 0),
+                                            store_sqlite_column(stmt, 1)};
         const int stop = each(arg, &secret);
         row = stop < 0 ? stop : store_sqlite_step(s, stmt);
     }

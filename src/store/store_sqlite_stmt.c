@@ -17,6 +17,23 @@
 #define ONE_REALM  "WHERE ?1 IS NULL OR u.realm = ?1 ORDER BY u.realm, u.name"
 #define REALM_ONLY "WHERE u.realm = ?1"
 
+/* Of one realm, or of all. */
+#define OF_REALM " WHERE ?1 IS NULL OR realm = ?1 "
+
+/* A scan of a large table for its few realms would take seconds: step over the users of each. */
+#define REALMS_BY_KEY(table)                                                                       \
+    "WITH RECURSIVE r(x) AS (SELECT min(realm) FROM " table " UNION ALL "                          \
+    "SELECT (SELECT min(realm) FROM " table " WHERE realm > x) FROM r WHERE x IS NOT NULL) "       \
+    "SELECT x FROM r WHERE x <> ''"
+#define REALMS(table)      "SELECT DISTINCT realm FROM " table " WHERE realm <> ''"
+#define REALM_NAMED(table) "SELECT 1 FROM " table " WHERE realm = ?1 LIMIT 1"
+
+#define OAUTH  "oauth_key (kid, ikm_key, timestamp, lifetime, as_rs_alg, realm) "
+#define ORIGIN "turn_origin_to_realm (origin, realm) "
+#define OPTION "turn_realm_option (realm, opt, value) "
+#define RANGE  "_peer_ip (realm, ip_range) "
+#define ADMIN  "admin_user (name, realm, password) "
+
 static const char *const texts[STMT_STATEMENTS] = {
     [STMT_USER_FIND] = BARE_ROW ONE_USER,
     [STMT_USER_FIND_OWN] = OWN_ROW ONE_USER,
@@ -43,6 +60,54 @@ static const char *const texts[STMT_STATEMENTS] = {
     [STMT_BEGIN] = "BEGIN IMMEDIATE",
     [STMT_COMMIT] = "COMMIT",
     [STMT_ROLLBACK] = "ROLLBACK",
+    [STMT_ROW_LIST + STORE_TABLE_OAUTH] =
+        "SELECT kid, ikm_key, timestamp, lifetime, as_rs_alg, realm FROM oauth_key ORDER BY kid",
+    [STMT_ROW_LIST + STORE_TABLE_ORIGIN] =
+        "SELECT origin, realm FROM turn_origin_to_realm ORDER BY realm, origin",
+    [STMT_ROW_LIST + STORE_TABLE_OPTION] =
+        "SELECT realm, opt, value FROM turn_realm_option" OF_REALM "ORDER BY realm, opt",
+    [STMT_ROW_LIST + STORE_TABLE_ALLOWED] =
+        "SELECT realm, ip_range FROM allowed_peer_ip" OF_REALM "ORDER BY realm, ip_range",
+    [STMT_ROW_LIST + STORE_TABLE_DENIED] =
+        "SELECT realm, ip_range FROM denied_peer_ip" OF_REALM "ORDER BY realm, ip_range",
+    [STMT_ROW_LIST + STORE_TABLE_ADMIN] =
+        "SELECT name, realm, password FROM admin_user ORDER BY realm, name",
+    [STMT_ROW_ADD + STORE_TABLE_OAUTH] = "INSERT INTO " OAUTH "VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    [STMT_ROW_ADD + STORE_TABLE_ORIGIN] = "INSERT INTO " ORIGIN "VALUES (?1, ?2)",
+    [STMT_ROW_ADD + STORE_TABLE_OPTION] = "INSERT INTO " OPTION "VALUES (?1, ?2, ?3)",
+    [STMT_ROW_ADD + STORE_TABLE_ALLOWED] = "INSERT INTO allowed" RANGE "VALUES (?1, ?2)",
+    [STMT_ROW_ADD + STORE_TABLE_DENIED] = "INSERT INTO denied" RANGE "VALUES (?1, ?2)",
+    [STMT_ROW_ADD + STORE_TABLE_ADMIN] = "INSERT INTO " ADMIN "VALUES (?1, ?2, ?3)",
+    [STMT_ROW_PUT + STORE_TABLE_OAUTH] =
+        "INSERT OR REPLACE INTO " OAUTH "VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    [STMT_ROW_PUT + STORE_TABLE_ORIGIN] = "INSERT OR REPLACE INTO " ORIGIN "VALUES (?1, ?2)",
+    [STMT_ROW_PUT + STORE_TABLE_OPTION] = "INSERT OR REPLACE INTO " OPTION "VALUES (?1, ?2, ?3)",
+    [STMT_ROW_PUT + STORE_TABLE_ALLOWED] = "INSERT OR REPLACE INTO allowed" RANGE "VALUES (?1, ?2)",
+    [STMT_ROW_PUT + STORE_TABLE_DENIED] = "INSERT OR REPLACE INTO denied" RANGE "VALUES (?1, ?2)",
+    [STMT_ROW_PUT + STORE_TABLE_ADMIN] = "INSERT OR REPLACE INTO " ADMIN "VALUES (?1, ?2, ?3)",
+    [STMT_ROW_REMOVE + STORE_TABLE_OAUTH] = "DELETE FROM oauth_key WHERE kid = ?1",
+    [STMT_ROW_REMOVE + STORE_TABLE_ORIGIN] = "DELETE FROM turn_origin_to_realm WHERE origin = ?1",
+    [STMT_ROW_REMOVE + STORE_TABLE_OPTION] =
+        "DELETE FROM turn_realm_option WHERE realm = ?1 AND opt = ?2",
+    [STMT_ROW_REMOVE + STORE_TABLE_ALLOWED] =
+        "DELETE FROM allowed_peer_ip WHERE realm = ?1 AND ip_range = ?2",
+    [STMT_ROW_REMOVE + STORE_TABLE_DENIED] =
+        "DELETE FROM denied_peer_ip WHERE realm = ?1 AND ip_range = ?2",
+    [STMT_ROW_REMOVE + STORE_TABLE_ADMIN] = "DELETE FROM admin_user WHERE name = ?1",
+    [STMT_REALM_LIST + 0] = REALMS_BY_KEY("turnusers_lt"),
+    [STMT_REALM_LIST + 1] = REALMS_BY_KEY("turn_secret"),
+    [STMT_REALM_LIST + 2] = REALMS_BY_KEY("turn_realm_option"),
+    [STMT_REALM_LIST + 3] = REALMS("turn_origin_to_realm"),
+    [STMT_REALM_LIST + 4] = REALMS_BY_KEY("allowed_peer_ip"),
+    [STMT_REALM_LIST + 5] = REALMS_BY_KEY("denied_peer_ip"),
+    [STMT_REALM_LIST + 6] = REALMS("oauth_key"),
+    [STMT_REALM_NAMED + 0] = REALM_NAMED("turnusers_lt"),
+    [STMT_REALM_NAMED + 1] = REALM_NAMED("turn_secret"),
+    [STMT_REALM_NAMED + 2] = REALM_NAMED("turn_realm_option"),
+    [STMT_REALM_NAMED + 3] = REALM_NAMED("turn_origin_to_realm"),
+    [STMT_REALM_NAMED + 4] = REALM_NAMED("allowed_peer_ip"),
+    [STMT_REALM_NAMED + 5] = REALM_NAMED("denied_peer_ip"),
+    [STMT_REALM_NAMED + 6] = REALM_NAMED("oauth_key"),
 };
 
 int store_sqlite_error(struct sqlite_store *s, int code)
@@ -129,6 +194,13 @@ int store_sqlite_run(struct sqlite_store *s, enum store_stmt which, const struct
         (void)sqlite3_reset(stmt);
     }
     return err < 0 ? err : sqlite3_changes(s->db);
+}
+
+struct bytes store_sqlite_column(sqlite3_stmt *stmt, int index)
+{
+    /* The length is asked for last: the pointer's call may convert. */
+    const uint8_t *p = sqlite3_column_text(stmt, index);
+    return (struct bytes){p, p == NULL ? 0 : (size_t)sqlite3_column_bytes(stmt, index)};
 }
 
 void store_sqlite_forget(struct sqlite_store *s)

@@ -93,12 +93,6 @@ def test_by_coturns_name_it_serves(called):
     assert "70000" in done.stdout + done.stderr
 
 
-def test_as_turnadmin_it_says_what_to_use():
-    done = run("-l", argv0="turnadmin")
-    assert done.returncode == 2
-    assert "sterna user" in done.stderr
-
-
 @pytest.mark.parametrize("flag, path", [("--man", "docs/man/sterna.1"),
                                         ("--man-conf", "docs/man/sterna.conf.5"),
                                         ("--exit-codes", "docs/reference/exit-codes.md"),

@@ -93,6 +93,26 @@ static void decode__reads_an_error(void **state)
     assert_null(r.algorithms.p);
 }
 
+/* RFC 5780 sections 7.3 and 7.4 (plain addresses, without the disguise of XOR), RFC 8016 section 4.
+ */
+static void decode__reads_addresses_of_the_server_and_tickets(void **state)
+{
+    struct stun_out o = begin(STUN_BINDING, STUN_SUCCESS);
+    const struct net_addr origin = addr("192.0.2.1:3478");
+    const struct net_addr other = addr("192.0.2.2:3479");
+    struct probe_reply r;
+
+    (void)state;
+    stun_out_addr(&o, STUN_RESPONSE_ORIGIN, &origin);
+    stun_out_addr(&o, STUN_OTHER_ADDRESS, &other);
+    stun_out_attr(&o, STUN_MOBILITY_TICKET, bytes_of("ticket"));
+    assert_int_equal(probe_reply_decode(end(&o), &r), 0);
+    assert_true(net_addr_equal(&r.origin, &origin));
+    assert_true(net_addr_equal(&r.other, &other));
+    assert_true(bytes_equal(r.ticket, bytes_of("ticket")));
+    assert_int_equal(r.mapped.family, NET_NONE);
+}
+
 static void decode__refuses_every_truncation(void **state)
 {
     const struct bytes whole = allocated();
@@ -159,6 +179,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decode__reads_a_success),
         cmocka_unit_test(decode__reads_an_error),
+        cmocka_unit_test(decode__reads_addresses_of_the_server_and_tickets),
         cmocka_unit_test(decode__refuses_every_truncation),
         cmocka_unit_test(decode__stays_inside_shortened_messages),
         cmocka_unit_test(decode__refuses_malformed_values),
