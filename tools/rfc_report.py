@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tell which rules of the RFCs are proven by which tests.
 
-    tools/rfc_report.py            write docs/rfc/coverage.md
-    tools/rfc_report.py --check    fail when that page is stale, a test names an unknown rule, or a
-                                   MUST in scope has no test
+    tools/rfc_report.py            write docs/rfc/coverage.md and the table of standards in README.md
+    tools/rfc_report.py --check    fail when one of them is stale, a test names an unknown rule, a
+                                   MUST in scope has no test, or a standard has no rules
     tools/rfc_report.py --missing  list the rules in scope without a test
 
-docs/rfc/rules.csv holds the rules.  A test names those that it proves in a comment right above its
+docs/rfc/rules.csv holds the rules, docs/rfc/standards.csv the RFCs whose rules they are.  A test names those that it
+proves in a comment right above its
 function: /* Proves T-8656-7.2-03, T-8656-7.2-04 */ in C, # Proves T-8656-7.2-03 in Python.
 """
 
@@ -18,6 +19,9 @@ import sys
 
 RULES = pathlib.Path("docs/rfc/rules.csv")
 PAGE = pathlib.Path("docs/rfc/coverage.md")
+STANDARDS = pathlib.Path("docs/rfc/standards.csv")
+README = pathlib.Path("README.md")
+TABLE = re.compile(r"(?<=<!-- standards, by tools/rfc_report.py -->\n).*?(?=<!-- end -->)", re.DOTALL)
 # A lower-case `must` is plain protocol behaviour, without a key word of RFC 2119; it binds as much.
 BINDING = {"MUST", "MUST NOT", "must"}
 
@@ -112,6 +116,35 @@ def page(rules, proofs):
     return "\n".join(lines) + "\n"
 
 
+def read_standards():
+    with STANDARDS.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def rules_of(standard, rules):
+    """The rules of a standard: each word of its `rules` is an id, or the beginning of some with "-" as its end."""
+    words = standard["rules"].split()
+    return [rule for rule in rules
+            if any(rule["id"].startswith(word) if word.endswith("-") else rule["id"] == word for word in words)]
+
+
+def table(rules, proofs):
+    """The table of standards: lines of Markdown."""
+    lines = ["| RFC | what | part | rules proven by a test | rules left out |", "|---|---|---|---|---|"]
+    for standard in read_standards():
+        mine = rules_of(standard, rules)
+        proven = sum(rule["scope"] == "in" and rule["id"] in proofs for rule in mine)
+        out = sum(rule["scope"] == "out" for rule in mine)
+        lines.append(f"| {standard['rfc']} | {cell(standard['title'])} | {cell(standard['part'])} "
+                     f"| {proven} of {len(mine) - out} | {out or '-'} |")
+    return "\n".join(lines) + "\n"
+
+
+def readme(rules, proofs):
+    """README.md with its table of standards as it should be."""
+    return TABLE.sub(lambda _: table(rules, proofs), README.read_text(encoding="utf-8"))
+
+
 def malformed(rules):
     """Yield what is wrong with the list of rules itself."""
     seen = set()
@@ -123,6 +156,9 @@ def malformed(rules):
             yield f"{RULES}: the scope of {rule['id']} is neither in nor out"
         if rule["scope"] == "out" and not rule["why"]:
             yield f"{RULES}: {rule['id']} is left out without a reason"
+    for standard in read_standards():
+        if not rules_of(standard, rules):
+            yield f"{STANDARDS}: RFC {standard['rfc']} has no rules"
 
 
 def check(rules, proofs):
@@ -136,6 +172,11 @@ def check(rules, proofs):
     findings += [f"{rule} binds, but no test proves it" for rule in missing]
     if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page(rules, proofs):
         findings.append(f"{PAGE} is stale: run tools/rfc_report.py")
+    text = README.read_text(encoding="utf-8")
+    if not TABLE.search(text):
+        findings.append(f"{README} has no table of standards")
+    elif text != readme(rules, proofs):
+        findings.append(f"{README} has a stale table of standards: run tools/rfc_report.py")
     print("\n".join(findings), end="\n" if findings else "")
     return 1 if findings else 0
 
@@ -151,6 +192,7 @@ def main():
                 print(f"{rule['id']:20} {rule['level']:10} {rule['behaviour']}")
         return 0
     PAGE.write_text(page(rules, proofs), encoding="utf-8")
+    README.write_text(readme(rules, proofs), encoding="utf-8")
     print("\n".join(summary(rules, proofs)))
     return 0
 

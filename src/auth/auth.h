@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who may ask: credential kinds (fixed users, time-limited secrets, the user database) behind one
- * question, asked by workers and never blocking them.
+/* Who may ask: credential kinds (tokens of third parties, fixed users, time-limited secrets, the
+ * user database, and what is outside of it) behind one question about a realm, asked by workers and
+ * never blocking them.
  *
  * auth_service   one a server: owns the store, its thread, and the current snapshot.
  * auth_worker    one a worker: its bounded cache of database answers, positive and negative, and
  *                the queue on which answers come back.
  *
- * Fixed users and secrets of the configuration, and the secrets of the database, are in the
- * snapshot: they are answered at once, by computation alone.  Database users are answered from the
- * worker's cache, else looked up on the service's thread. */
+ * Fixed users and secrets of the configuration, the secrets of the database, and the keys of third
+ * parties are in the snapshot: they are answered at once, by computation alone.  Database users are
+ * answered from the worker's cache, else looked up on the service's thread. */
 #pragma once
 
 #include <stdbool.h>
@@ -19,6 +20,7 @@
 #include "crypto/credential.h"
 
 struct conf;
+struct auth_realms;
 struct auth_service;
 struct auth_worker;
 
@@ -42,11 +44,27 @@ void auth_service_free(struct auth_service *service);
 MUST_USE int auth_service_reload(struct auth_service *service, const struct conf *conf, char *why,
                                  size_t cap);
 
-/* What the current sources can do. Thread: any. */
+/* What the current sources can do for the users of the main realm. Thread: any. */
 struct auth_abilities auth_service_abilities(const struct auth_service *service);
 
-/* Read the database's secrets and counts now, not at the next poll, and wait for it.  0; -EIO when
- * the database failed, which auth_service_status() explains.  Thread: control. */
+/* What there is to know of realms (auth_realms.h), never NULL: a reference that the caller gives
+ * back with auth_realms_unref().  Thread: any; takes a lock. */
+struct auth_realms *auth_service_realms(const struct auth_service *service);
+
+/* Its number, which grows when something of it has changed.  Thread: any; one load. */
+uint64_t auth_service_realms_generation(const struct auth_service *service);
+
+/* The transport addresses of back ends that no client may reach: of the HTTP hook and of the server
+ * of a key set, when the URL has an address, or once they were connected to.  At most `max`
+ * (AUTH_BACKENDS are enough), returns how many.  The number grows when they may have changed; read
+ * it before them.  Thread: any. */
+enum { AUTH_BACKENDS = 18 };
+
+size_t auth_service_backends(const struct auth_service *service, struct net_addr *out, size_t max);
+uint64_t auth_service_backends_generation(const struct auth_service *service);
+
+/* Read the database's secrets and counts now, not at the next poll, and wait for it.  0; -EIO
+ * (-ENOMEM) when the database failed, which auth_service_status() explains.  Thread: control. */
 MUST_USE int auth_service_poll(struct auth_service *service);
 
 enum { AUTH_ERROR_LEN = 320 };

@@ -20,7 +20,10 @@ struct entry {
     bool by_hash;
     uint8_t userhash[CRYPTO_SHA256_LEN]; /* when by_hash */
     struct store_name name;
+    uint16_t realm_len;
+    uint8_t realm[CREDENTIAL_REALM_MAX];
     struct credential_key key;
+    struct auth_extra extra;
 };
 
 struct auth_cache {
@@ -33,9 +36,15 @@ struct auth_cache {
     uint32_t absent_max;
 };
 
+/* What strangers can have us keep is of the second kind. */
+static int kind_for(enum auth_answer answer, const struct auth_extra *extra)
+{
+    return answer == AUTH_FOUND && !extra->guessed ? FOUND : ABSENT;
+}
+
 static int kind_of(const struct entry *entry)
 {
-    return entry->answer == AUTH_FOUND ? FOUND : ABSENT;
+    return kind_for(entry->answer, &entry->extra);
 }
 
 struct auth_cache *auth_cache_new(uint32_t capacity)
@@ -100,9 +109,10 @@ void auth_cache_free(struct auth_cache *cache)
 static struct entry *entry_find(const struct auth_cache *cache, const struct auth_who *who,
                                 uint8_t id[AUTH_ID_LEN])
 {
-    auth_hash_id(&cache->hash[who->by_hash ? 1 : 0], who->bytes, id);
+    auth_hash_pair(&cache->hash[who->by_hash ? 1 : 0], who->realm, who->bytes, id);
     struct entry *entry = table_find(&cache->table, id);
-    if (entry == NULL || entry->by_hash != who->by_hash) {
+    if (entry == NULL || entry->by_hash != who->by_hash ||
+        !bytes_equal((struct bytes){entry->realm, entry->realm_len}, who->realm)) {
         return NULL;
     }
     const struct bytes held = entry->by_hash
@@ -127,14 +137,15 @@ int auth_cache_find(struct auth_cache *cache, const struct auth_who *who, uint64
         .fresh = now_ms < entry->expires_ms,
         .name = &entry->name,
         .key = &entry->key,
+        .extra = entry->extra.outside ? &entry->extra : NULL,
     };
     return 0;
 }
 
 /* A zeroed entry, made room for. */
-static struct entry *entry_get(struct auth_cache *cache, enum auth_answer answer)
+static struct entry *entry_get(struct auth_cache *cache, int kind)
 {
-    if (answer != AUTH_FOUND && cache->count[ABSENT] >= cache->absent_max) {
+    if (kind == ABSENT && cache->count[ABSENT] >= cache->absent_max) {
         oldest_drop(cache, ABSENT);
     }
     if (cache->count[FOUND] + cache->count[ABSENT] >= cache->capacity) {
@@ -150,12 +161,15 @@ static void entry_fill(struct entry *entry, const struct auth_lookup *lookup,
 
     entry->answer = answer;
     entry->by_hash = lookup->by_hash;
+    entry->realm_len = lookup->realm_len;
+    memcpy(entry->realm, lookup->realm, lookup->realm_len);
     if (lookup->by_hash) {
         memcpy(entry->userhash, lookup->asked.bytes, sizeof(entry->userhash));
     } else {
         entry->name.len = lookup->asked.len;
         memcpy(entry->name.bytes, lookup->asked.bytes, lookup->asked.len);
     }
+    entry->extra = lookup->extra;
     if (answer != AUTH_FOUND) {
         return;
     }
@@ -178,14 +192,15 @@ void auth_cache_put(struct auth_cache *cache, const struct auth_lookup *lookup, 
     if (lookup->result < 0) {
         answer = lookup->result == -ENOENT ? AUTH_ABSENT : AUTH_FAILED;
     }
-    if (old != NULL && answer == AUTH_FAILED) {
+    /* A user from outside is never let in on an answer whose time is over. */
+    if (old != NULL && answer == AUTH_FAILED && !old->extra.outside && !lookup->extra.outside) {
         old->expires_ms = now_ms + ttl_ms;
         return;
     }
     if (old != NULL) {
         entry_drop(cache, old);
     }
-    struct entry *entry = entry_get(cache, answer);
+    struct entry *entry = entry_get(cache, kind_for(answer, &lookup->extra));
     if (entry == NULL) {
         return; /* without memory: the question will be asked again */
     }

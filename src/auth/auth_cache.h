@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A worker's memory of what the database answered, by user name or USERHASH.
+/* A worker's memory of what the database answered, by realm and user name or USERHASH.
  *
- * At most `capacity` answers, of which at most a quarter say no: names that strangers make up
- * cannot push users out.  The least recently used answer gives way.  An answer that is too old is
- * kept, as it may have to stand in while the database is away.
+ * At most `capacity` answers, of which at most a quarter say no or follow from the name alone:
+ * names that strangers make up cannot push users out.  The least recently used answer gives way. An
+ * answer that is too old is kept, as it may have to stand in while the database is away.
  *
  * Owner   an auth_worker.  Thread  that worker.  Clock  `now_ms` is passed in. */
 #pragma once
@@ -28,6 +28,7 @@ struct auth_entry {
     bool fresh; /* else the database should be asked again */
     const struct store_name *name;
     const struct credential_key *key; /* when AUTH_FOUND */
+    const struct auth_extra *extra;   /* in place of `key`; NULL: the database answered */
 };
 
 /* A cache for `capacity` answers (at least 1).  NULL without memory or randomness. */
@@ -44,7 +45,7 @@ MUST_USE int auth_cache_find(struct auth_cache *cache, const struct auth_who *wh
                              struct auth_entry *out);
 
 /* Remember an answer until `now_ms + ttl_ms`.  `name` and `key` belong to AUTH_FOUND.  AUTH_FAILED
- * lengthens the life of an older answer instead, if there is one. */
+ * lengthens the life of an older answer of the database instead, if there is one. */
 void auth_cache_put(struct auth_cache *cache, const struct auth_lookup *lookup, uint32_t ttl_ms,
                     uint64_t now_ms);
 

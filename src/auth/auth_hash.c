@@ -24,3 +24,13 @@ void auth_hash_id(const struct auth_hash *hash, struct bytes name, uint8_t out[A
     be64_put(out, hash_bytes(&hash->id[0], name.p, name.n));
     be64_put(out + 8, hash_bytes(&hash->id[1], name.p, name.n));
 }
+
+void auth_hash_pair(const struct auth_hash *hash, struct bytes realm, struct bytes name,
+                    uint8_t out[AUTH_ID_LEN])
+{
+    uint8_t both[2 * AUTH_ID_LEN];
+
+    auth_hash_id(hash, realm, both);
+    auth_hash_id(hash, name, both + AUTH_ID_LEN);
+    auth_hash_id(hash, (struct bytes){both, sizeof(both)}, out);
+}

@@ -21,3 +21,7 @@ MUST_USE int auth_hash_init(struct auth_hash *hash);
 
 /* The identity of `name`.  Hot path. */
 void auth_hash_id(const struct auth_hash *hash, struct bytes name, uint8_t out[AUTH_ID_LEN]);
+
+/* The identity of `name` in `realm`: a user of another realm is somebody else.  Hot path. */
+void auth_hash_pair(const struct auth_hash *hash, struct bytes realm, struct bytes name,
+                    uint8_t out[AUTH_ID_LEN]);

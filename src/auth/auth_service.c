@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "auth/auth_outside.h"
+#include "auth/auth_realms.h"
 #include "auth/auth_source.h"
 #include "base/mem.h"
 #include "conf/conf.h"
@@ -24,7 +26,9 @@ struct auth_service {
     struct auth_source *source; /* NULL when users come from the configuration only */
     struct auth_config *config;
 
+    struct auth_outside *outside;
     _Atomic uint64_t generation;
+    _Atomic uint64_t realms_generation;
     _Atomic unsigned abilities;
 
     pthread_mutex_t *lock; /* guards what follows; apart, so that const functions can take it */
@@ -72,8 +76,7 @@ static void unlock(const struct auth_service *s)
 }
 
 /* Show the workers what is known now.  0 or -ENOMEM, with the old snapshot still shown. */
-static int publish(struct auth_service *s, struct auth_config *config,
-                   const struct auth_facts *facts)
+static int publish(struct auth_service *s, struct auth_config *config, struct auth_facts *facts)
 {
     struct auth_snapshot *fresh;
     const uint64_t generation = atomic_load_explicit(&s->generation, memory_order_relaxed) + 1;
@@ -84,21 +87,24 @@ static int publish(struct auth_service *s, struct auth_config *config,
     }
     lock(s);
     struct auth_snapshot *old = s->snapshot;
+    if (old != NULL) {
+        const bool same = auth_realms_same(old->realms, fresh->realms);
+        fresh->realms->generation = old->realms->generation + (same ? 0 : 1);
+    }
     s->snapshot = fresh;
-    s->status.secrets = fresh->secrets.count;
-    s->status.secrets_ignored = fresh->secrets.ignored;
+    s->status.secrets = fresh->secrets;
+    s->status.secrets_ignored = fresh->secrets_ignored;
     atomic_store_explicit(&s->generation, generation, memory_order_release);
-    abilities_set(s, fresh->abilities);
+    atomic_store_explicit(&s->realms_generation, fresh->realms->generation, memory_order_release);
+    abilities_set(s, fresh->realms->realms[0].abilities);
     unlock(s);
     auth_snapshot_unref(old);
     return 0;
 }
 
-static const struct auth_facts no_facts;
-
-static const struct auth_facts *facts_of(const struct auth_service *s)
+static struct auth_facts *facts_of(const struct auth_service *s)
 {
-    return s->source == NULL ? &no_facts : auth_source_facts(s->source);
+    return s->source == NULL ? NULL : auth_source_facts(s->source);
 }
 
 /* Copy how the source does to where everybody may see it. */
@@ -125,8 +131,13 @@ static int switch_to(struct auth_service *s, struct auth_config *config)
         (void)!auth_source_turn(s->source, s->config, config); /* the status tells a failure */
         status_update(s);
     }
-    const int err = publish(s, config, facts_of(s));
+    /* Before the workers ask by it. */
+    int err = auth_outside_turn(s->outside, config->outside);
+    if (err == 0) {
+        err = publish(s, config, facts_of(s));
+    }
     if (err < 0) {
+        (void)!auth_outside_turn(s->outside, s->config->outside);
         return err;
     }
     auth_config_unref(s->config);
@@ -145,13 +156,28 @@ static void do_job(struct auth_service *s)
     s->job_result = result;
 }
 
+/* Whom the database does not know others may. */
+static void hand_on(struct auth_service *s, struct auth_lookup *lookup)
+{
+    if (lookup->result < 0 && !lookup->database_only && s->config->outside != NULL) {
+        auth_outside_ask(s->outside, lookup);
+    } else {
+        auth_worker_answer(lookup);
+    }
+}
+
 static void do_question(struct auth_service *s, struct auth_lookup *lookup)
 {
     s->answering = lookup->worker;
     unlock(s);
-    auth_source_answer(s->source, s->config, lookup);
-    status_update(s);
-    auth_worker_answer(lookup);
+    if (s->config->ask_users) {
+        auth_source_answer(s->source, s->config, lookup);
+        status_update(s);
+    } else {
+        lookup->epoch = s->config->epoch;
+        lookup->result = -ENOENT;
+    }
+    hand_on(s, lookup);
     lock(s);
     s->answering = NULL;
 }
@@ -227,7 +253,7 @@ static struct auth_service *service_make(void)
 
 static bool wants_store(const struct conf *conf)
 {
-    return conf->userdb != NULL && (conf->lt_cred_mech || conf->use_auth_secret);
+    return conf->userdb != NULL && (conf->lt_cred_mech || conf->use_auth_secret || conf->oauth);
 }
 
 int auth_service_new(const struct conf *conf, struct auth_service **out, char *why, size_t cap)
@@ -241,6 +267,13 @@ int auth_service_new(const struct conf *conf, struct auth_service **out, char *w
     }
     s->cache_size = conf->user_cache_size;
     err = auth_config_new(conf, wants_store(conf), &s->config, why, cap);
+    if (err == 0) {
+        (void)snprintf(why, cap, "memory is exhausted");
+        err = auth_outside_new(&s->outside);
+    }
+    if (err == 0) {
+        err = auth_outside_turn(s->outside, s->config->outside);
+    }
     if (err == 0 && wants_store(conf)) {
         err = auth_source_new(conf->userdb, s->config, &s->source, why, cap);
     }
@@ -272,6 +305,7 @@ void auth_service_free(struct auth_service *service)
         unlock(service);
         (void)pthread_join(service->thread, NULL);
     }
+    auth_outside_free(service->outside);
     auth_source_free(service->source);
     auth_config_unref(service->config);
     auth_snapshot_unref(service->snapshot);
@@ -341,6 +375,19 @@ struct auth_snapshot *auth_service_snapshot(struct auth_service *service)
     return snapshot;
 }
 
+struct auth_realms *auth_service_realms(const struct auth_service *service)
+{
+    lock(service);
+    struct auth_realms *realms = auth_realms_ref(service->snapshot->realms);
+    unlock(service);
+    return realms;
+}
+
+uint64_t auth_service_realms_generation(const struct auth_service *service)
+{
+    return atomic_load_explicit(&service->realms_generation, memory_order_acquire);
+}
+
 uint32_t auth_service_cache_size(const struct auth_service *service)
 {
     return service->cache_size;
@@ -348,6 +395,14 @@ uint32_t auth_service_cache_size(const struct auth_service *service)
 
 void auth_service_ask(struct auth_service *service, struct auth_lookup *lookup)
 {
+    if (service->source == NULL) {
+        lock(service);
+        lookup->epoch = service->snapshot->config->epoch;
+        unlock(service);
+        lookup->result = -ENOENT;
+        auth_outside_ask(service->outside, lookup);
+        return;
+    }
     lock(service);
     list_push(&service->questions, &lookup->node);
     (void)pthread_cond_signal(&service->work);
@@ -366,4 +421,15 @@ void auth_service_forget(struct auth_service *service, const struct auth_worker 
         (void)pthread_cond_wait(&service->done, service->lock);
     }
     unlock(service);
+    auth_outside_forget(service->outside, worker); /* after those that were handed on */
+}
+
+size_t auth_service_backends(const struct auth_service *service, struct net_addr *out, size_t max)
+{
+    return auth_outside_servers(service->outside, out, max);
+}
+
+uint64_t auth_service_backends_generation(const struct auth_service *service)
+{
+    return auth_outside_generation(service->outside);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "auth/auth_reading.h"
 #include "base/mem.h"
 #include "base/secret.h"
 #include "log/log.h"
@@ -18,10 +19,9 @@ enum {
 
 struct auth_source {
     struct store *store;
-    struct auth_facts facts;
-    struct auth_facts reading; /* the facts while they are read */
-    bool facts_due;            /* read them even if nothing seems to have changed */
-    uint64_t poll_ms;          /* when to poll next */
+    struct auth_facts *facts;
+    bool facts_due;   /* read them even if nothing seems to have changed */
+    uint64_t poll_ms; /* when to poll next */
     bool failing;
     uint64_t since_s;
     char error[AUTH_ERROR_LEN];
@@ -37,9 +37,10 @@ static uint64_t clock_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static void failed(struct auth_source *source)
+static void failed(struct auth_source *source, int err)
 {
-    (void)snprintf(source->error, sizeof(source->error), "%s", store_error(source->store));
+    (void)snprintf(source->error, sizeof(source->error), "%s",
+                   err == -ENOMEM ? "memory is exhausted" : store_error(source->store));
     source->facts_due = true;
     source->poll_ms = clock_ms() + RETRY_MS;
     if (source->failing) {
@@ -60,39 +61,43 @@ static void worked(struct auth_source *source)
     }
 }
 
-static int secret_take(void *arg, const struct store_secret *secret)
+/* Warn of what is left out, when it has become more. */
+static void tell_ignored(const struct auth_facts *old, const struct auth_facts *facts)
 {
-    auth_secrets_add(arg, secret->value);
-    return 0;
+    const uint32_t keys = old == NULL ? 0 : old->oauth.ignored;
+    const uint32_t rows = old == NULL ? 0 : old->ignored;
+    const uint64_t secrets = auth_facts_secrets_ignored(facts);
+
+    if (secrets > auth_facts_secrets_ignored(old)) {
+        log_event(LOG_WARNING, "auth.secrets_ignored", LOG_U64("ignored", secrets),
+                  LOG_TEXT("advice", "remove old secrets of this realm from turn_secret"), LOG_END);
+    }
+    if (facts->oauth.ignored > keys) {
+        log_event(LOG_WARNING, "auth.oauth_keys_ignored", LOG_U64("ignored", facts->oauth.ignored),
+                  LOG_TEXT("advice", "see ikm_key and as_rs_alg in oauth_key"), LOG_END);
+    }
+    if (facts->ignored > rows) {
+        log_event(LOG_WARNING, "auth.realms_ignored", LOG_U64("ignored", facts->ignored),
+                  LOG_TEXT("advice", "there are too many realms, origins or peer ranges"), LOG_END);
+    }
 }
 
-/* Read what concerns `config` into the facts.  0, or negative with the facts unchanged. */
-static int facts_read(struct auth_source *source, const struct auth_config *config)
+/* Read what concerns `config` into the facts; `all`: the secrets too, though they are not polled.
+ * 0, or negative with the facts unchanged. */
+static int facts_read(struct auth_source *source, const struct auth_config *config, bool all)
 {
-    const struct bytes realm = auth_config_realm(config);
-    struct auth_facts *facts = &source->reading;
-    int err = 0;
+    const struct auth_reading reading = {source->store, config, all ? NULL : source->facts};
+    struct auth_facts *facts;
+    const int err = auth_reading_facts(&reading, &facts);
 
-    memset(facts, 0, sizeof(*facts));
-    facts->known = true;
-    if (config->ask_secrets) {
-        err = store_secret_list(source->store, realm, secret_take, &facts->secrets);
+    if (err < 0) {
+        return err;
     }
-    if (err == 0 && config->ask_users) {
-        err = store_user_count(source->store, realm, &facts->counts);
-    }
-    if (err == 0) {
-        if (facts->secrets.ignored > source->facts.secrets.ignored) {
-            log_event(
-                LOG_WARNING, "auth.secrets_ignored", LOG_U64("ignored", facts->secrets.ignored),
-                LOG_TEXT("advice", "remove old secrets of this realm from turn_secret"), LOG_END);
-        }
-        secret_wipe(&source->facts, sizeof(source->facts));
-        source->facts = *facts;
-        source->facts_due = false;
-    }
-    secret_wipe(facts, sizeof(*facts));
-    return err;
+    tell_ignored(source->facts, facts);
+    auth_facts_unref(source->facts);
+    source->facts = facts;
+    source->facts_due = false;
+    return 0;
 }
 
 static int open_patiently(const char *where, struct auth_source *source, char *why, size_t cap)
@@ -137,6 +142,7 @@ void auth_source_free(struct auth_source *source)
         return;
     }
     store_close(source->store);
+    auth_facts_unref(source->facts);
     secret_wipe(source, sizeof(*source));
     free(source);
 }
@@ -159,11 +165,11 @@ int auth_source_poll(struct auth_source *source, const struct auth_config *confi
     }
     const bool due = source->facts_due;
     if (changed >= 0 && due) {
-        changed = facts_read(source, config);
+        changed = facts_read(source, config, config->poll_secrets);
     }
     if (changed < 0) {
-        failed(source);
-        return -EIO;
+        failed(source, changed);
+        return changed == -ENOMEM ? changed : -EIO;
     }
     worked(source);
     return due ? 1 : 0;
@@ -172,22 +178,35 @@ int auth_source_poll(struct auth_source *source, const struct auth_config *confi
 int auth_source_turn(struct auth_source *source, const struct auth_config *old_config,
                      const struct auth_config *new_config)
 {
-    if (strcmp(old_config->realm, new_config->realm) != 0) {
-        secret_wipe(&source->facts, sizeof(source->facts)); /* nothing is known */
+    const bool alike = old_config->ask_users == new_config->ask_users &&
+                       old_config->ask_secrets == new_config->ask_secrets &&
+                       bytes_equal(auth_config_main(old_config), auth_config_main(new_config));
+    int err = store_refresh(source->store);
+
+    if (err >= 0) {
+        err = facts_read(source, new_config, true);
     }
-    source->facts_due = true;
-    const int changed = auth_source_poll(source, new_config);
-    return changed < 0 ? changed : 0;
+    if (err < 0 && !alike) {
+        auth_facts_unref(source->facts);
+        source->facts = NULL; /* nothing is known */
+    }
+    if (err < 0) {
+        failed(source, err);
+        return -EIO;
+    }
+    worked(source);
+    return 0;
 }
 
-const struct auth_facts *auth_source_facts(const struct auth_source *source)
+struct auth_facts *auth_source_facts(const struct auth_source *source)
 {
-    return &source->facts;
+    return source->facts;
 }
 
-static int look_up(struct auth_source *source, struct bytes realm, struct auth_lookup *lookup)
+static int look_up(struct auth_source *source, struct auth_lookup *lookup)
 {
     const struct auth_who who = auth_lookup_who(lookup);
+    const struct bytes realm = who.realm;
 
     if (who.by_hash) {
         return store_user_find_hash(source->store, realm, who.bytes.p, &lookup->name,
@@ -207,7 +226,7 @@ void auth_source_answer(struct auth_source *source, const struct auth_config *co
         lookup->result = -EIO;
         return;
     }
-    const int err = look_up(source, auth_config_realm(config), lookup);
+    const int err = look_up(source, lookup);
     lookup->result = err;
     if (err == -EBADMSG) {
         const struct bytes user = {lookup->name.bytes, lookup->by_hash ? 0 : lookup->name.len};
@@ -215,7 +234,7 @@ void auth_source_answer(struct auth_source *source, const struct auth_config *co
                   LOG_TEXT("error", store_error(source->store)), LOG_END);
         lookup->result = -ENOENT;
     } else if (err < 0 && err != -ENOENT) {
-        failed(source);
+        failed(source, err);
         source->failures++;
         lookup->result = -EIO;
     }

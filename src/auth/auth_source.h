@@ -12,8 +12,9 @@
 #include <time.h>
 
 #include "auth/auth.h"
+#include "auth/auth_config.h"
+#include "auth/auth_facts.h"
 #include "auth/auth_lookup.h"
-#include "auth/auth_snapshot.h"
 
 struct auth_source;
 
@@ -28,16 +29,17 @@ void auth_source_free(struct auth_source *source);
 /* True when it is time for auth_source_poll(), else when that will be. */
 bool auth_source_due(const struct auth_source *source, struct timespec *out_until);
 
-/* Read the facts anew if the database has changed.  1 when they may differ, 0 when not; -EIO. */
+/* Read the facts anew if the database has changed.  1 when they may differ, 0 when not; -EIO,
+ * -ENOMEM. */
 MUST_USE int auth_source_poll(struct auth_source *source, const struct auth_config *config);
 
-/* Read the facts for another configuration.  0; -EIO: then the old ones stay when they are of the
- * same realm, else nothing is known. */
+/* Read the facts for another configuration.  0; -EIO: then the old ones stay when both ask for the
+ * same of the same main realm, else nothing is known. */
 MUST_USE int auth_source_turn(struct auth_source *source, const struct auth_config *old_config,
                               const struct auth_config *new_config);
 
-/* What the database said last. */
-const struct auth_facts *auth_source_facts(const struct auth_source *source);
+/* What the database said last, borrowed until the next call; NULL when nothing is known. */
+struct auth_facts *auth_source_facts(const struct auth_source *source);
 
 /* Answer a question: writes `epoch`, `result`, `name` and `keys`. */
 void auth_source_answer(struct auth_source *source, const struct auth_config *config,

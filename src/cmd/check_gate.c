@@ -5,6 +5,7 @@
 
 #include "base/attr.h"
 #include "conf/conf.h"
+#include "conf/conf_realm.h"
 
 static void line(FILE *out, const char *what, bool open, const char *why)
 {
@@ -20,6 +21,34 @@ static void rules(FILE *out, const char *what, const struct conf_list *list)
             fprintf(out, ":%u", item->line);
         }
         fputs(")\n", out);
+    }
+}
+
+static void realm_rules(FILE *out, const struct conf_section *section, const char *what,
+                        const char *key)
+{
+    const char *text;
+    size_t at = 0;
+
+    while ((text = conf_section_next(section, key, &at)) != NULL) {
+        fprintf(out, "  %-10s %s (%s:%u)\n", what, text, section->file,
+                section->pairs[at - 1].line);
+    }
+}
+
+/* Rules of realms add to those of all. */
+static void realms_write(const struct conf *conf, FILE *out)
+{
+    const struct conf_section *section;
+    size_t at = 0;
+
+    while ((section = conf_realm_next(conf, &at)) != NULL) {
+        if (conf_section_value(section, "allowed-peer-ip") != NULL ||
+            conf_section_value(section, "denied-peer-ip") != NULL) {
+            fprintf(out, "  And in the realm \"%s\":\n", section->name);
+            realm_rules(out, section, "allowed", "allowed-peer-ip");
+            realm_rules(out, section, "denied", "denied-peer-ip");
+        }
     }
 }
 
@@ -64,6 +93,7 @@ void check_gate_write(const struct conf *conf, FILE *out)
         rules(out, "allowed", &conf->allowed_peer_ip);
         rules(out, "denied", &conf->denied_peer_ip);
     }
+    realms_write(conf, out);
     rules(out, "nat64", &conf->nat64_prefix);
     fputs("An IPv4 address written as IPv6 (mapped, NAT64) is judged as the IPv4 address.\n", out);
 }

@@ -11,6 +11,7 @@
 #include "cmd/probe.h"
 #include "cmd/secret.h"
 #include "cmd/serve.h"
+#include "cmd/token.h"
 #include "cmd/turnadmin.h"
 #include "cmd/user.h"
 #include "cmd/version.h"
@@ -22,6 +23,7 @@ const struct command command_table[] = {
     {"secret", cmd_secret, "add, delete and list shared secrets", "add|del|list ..."},
     {"turnadmin", cmd_turnadmin, "administer a user database with coturn's flags", "[OPTION]..."},
     {"credentials", cmd_credentials, "make credentials and the entry for a browser", "[OPTION]..."},
+    {"token", cmd_token, "make and explain access tokens of third parties", "make|show|key ..."},
     {"probe", cmd_probe, "try a server out and say what is wrong", "[OPTION]... turn:HOST[:PORT]"},
     {"bench", cmd_bench, "load a server and measure it", "[OPTION]... HOST[:PORT]"},
     {"version", cmd_version, "print the version and what it was built with", "[--json]"},

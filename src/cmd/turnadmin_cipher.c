@@ -173,8 +173,11 @@ int turnadmin_make_key(const struct turnadmin *a)
         return code;
     }
     const int fd = open(a->key_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0) {
+    if (fd < 0 || fchmod(fd, 0600) < 0) { /* one that was there may have been anybody's */
         code = turnadmin_failed("%s: %s", a->key_path, strerror(errno));
+        if (fd >= 0) {
+            (void)close(fd);
+        }
     } else {
         const ssize_t n = write(fd, key, sizeof(key));
         if (close(fd) != 0 || n != (ssize_t)sizeof(key)) {

@@ -279,8 +279,14 @@ static int origin_delete(const struct turnadmin *a, struct store *store)
     char origin[ORIGIN_TEXT_MAX + 1];
     const int code = origin_of(a, origin);
 
-    return code == CMD_OK ? result_of(store, store_origin_remove(store, bytes_of(origin)), -ENOENT)
-                          : code;
+    if (code != CMD_OK) {
+        return code;
+    }
+    int err = store_origin_remove(store, bytes_of(origin));
+    if (err == -ENOENT) { /* somebody else wrote it, as it is */
+        err = store_origin_remove(store, bytes_of(a->origin));
+    }
+    return result_of(store, err, -ENOENT);
 }
 
 static int print_origin(void *arg, const struct store_origin *origin)

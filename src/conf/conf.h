@@ -28,10 +28,6 @@ struct conf_text {
     unsigned column;  /* of the value, from 1; 0 when there is none */
 };
 
-/* Where a user database is when nobody says where: the first of coturn's places with a file, else
- * the last. */
-const char *conf_usual_userdb(void);
-
 struct conf_list {
     size_t count;
     struct conf_text *items;
@@ -184,6 +180,10 @@ struct conf_request {
     bool version;     /* --version */
 };
 
+/* Where a user database is when nobody says where: the first of coturn's places with a file, else
+ * the last. */
+const char *conf_usual_userdb(void);
+
 /* Look at `argv` without loading anything.  argv[0] is skipped. */
 void conf_args_scan(int argc, char **argv, struct conf_request *out);
 
@@ -216,6 +216,10 @@ const struct conf_section *conf_section_find(const struct conf *conf, const char
 
 /* The value of a key, the first if it is repeated; NULL when it is not given. */
 const char *conf_section_value(const struct conf_section *section, const char *key);
+
+/* The next value of a key that may be repeated, from pair `*at` on (0 at first); NULL when there is
+ * none, else `*at` is behind it. */
+const char *conf_section_next(const struct conf_section *section, const char *key, size_t *at);
 
 /* True when the sections of `kind` say the same in both, in the same order. */
 bool conf_sections_equal(const struct conf *a, const struct conf *b, const char *kind);

@@ -117,13 +117,33 @@ void conf_settle(struct conf *conf);
 /* True when users of TURN are asked for credentials. */
 bool conf_wants_auth(const struct conf *conf);
 
+/* Tells whether JSON Web Tokens or an HTTP hook are configured. */
+bool conf_has_outside(const struct conf *conf);
+
 /* Judge the whole (conf_judge.c): what the options do together; of that, what concerns listeners
- * and encryption (conf_judge_listen.c), the kernel path (conf_judge_offload.c), and the sections
- * (conf_judge_section.c). */
+ * and encryption (conf_judge_listen.c), the kernel path (conf_judge_offload.c), redirects
+ * (conf_judge_redirect.c), and the sections (conf_judge_section.c). */
 void conf_judge(struct conf *conf);
 void conf_judge_listen(struct conf *conf);
+void conf_judge_behaviour(struct conf *conf); /* RFC 5780 */
 void conf_judge_offload(struct conf *conf);
+void conf_judge_outside(struct conf *conf); /* tokens, the HTTP hook */
+void conf_judge_oauth(struct conf *conf);   /* keys of third parties */
+void conf_judge_redirect(struct conf *conf);
 void conf_judge_sections(struct conf *conf);
+void conf_judge_realms(struct conf *conf);
+
+/* Judge a user: whether there is a key of an algorithm that is offered. */
+void conf_judge_user(struct conf *conf, const struct conf_user *user,
+                     const struct conf_place *place);
+
+/* Tell of a range that no address is in. */
+void conf_judge_empty_range(struct conf *conf, const struct conf_place *place);
+
+enum { CONF_REALM_MAX = 127 }; /* RFC 8489 section 14.9: fewer than 128 characters */
+
+/* Characters of a text in UTF-8. */
+size_t conf_characters(const char *text);
 
 /* The domain part of a host name, or NULL: "turn.example.org" gives "example.org". */
 const char *conf_domain_of(const char *host);

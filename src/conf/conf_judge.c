@@ -5,6 +5,7 @@
 #include "base/net_addr.h"
 #include "base/secret.h"
 #include "conf/conf_int.h"
+#include "conf/conf_realm.h"
 #include "conf/conf_value.h"
 
 static struct conf_place item_place(const struct conf_text *item)
@@ -68,13 +69,17 @@ static void sources_judge(struct conf *conf)
     if (!conf_wants_auth(conf)) {
         return;
     }
+    if (conf_has_outside(conf)) {
+        return; /* tokens, or a hook */
+    }
     if (!conf->lt_cred_mech && !conf->use_auth_secret) {
         conf_say(conf, CONF_ERROR, NULL,
                  "nobody could use this server, as it knows no credentials: write "
                  "static-auth-secret=SECRET for time-limited ones, user=NAME:PASSWORD or "
                  "userdb=FILE for fixed ones, or no-auth to relay for anybody on the Internet");
     } else if (conf->user.count == 0 && conf->static_auth_secret.count == 0 &&
-               conf->userdb == NULL) {
+               conf->userdb == NULL && !conf_realms_have(conf, "user") &&
+               !conf_realms_have(conf, "static-auth-secret")) {
         conf_say(conf, CONF_ERROR, NULL,
                  "%s is on, but there are no users: write %s or userdb=FILE%s",
                  conf->lt_cred_mech ? "lt-cred-mech" : "use-auth-secret",
@@ -90,10 +95,11 @@ static void no_auth_judge(struct conf *conf)
     if (!conf->no_auth) {
         return;
     }
-    if (conf->lt_cred_mech || conf->use_auth_secret || conf->static_auth_secret.count > 0) {
+    if (conf->lt_cred_mech || conf->use_auth_secret || conf->static_auth_secret.count > 0 ||
+        conf_has_outside(conf)) {
         conf_say(conf, CONF_ERROR, &place,
-                 "no-auth contradicts lt-cred-mech, use-auth-secret and static-auth-secret: keep "
-                 "one side only");
+                 "no-auth contradicts lt-cred-mech, use-auth-secret, static-auth-secret, oauth, "
+                 "jwt-secret, jwt-jwks and auth-hook: keep one side only");
         return;
     }
     if (conf->user.count > 0) {
@@ -109,7 +115,7 @@ static void no_auth_judge(struct conf *conf)
     }
 }
 
-static size_t characters(const char *text)
+size_t conf_characters(const char *text)
 {
     size_t count = 0;
 
@@ -121,16 +127,29 @@ static size_t characters(const char *text)
 
 static void realm_judge(struct conf *conf)
 {
-    enum { REALM_MAX = 127 }; /* RFC 8489 section 14.9: fewer than 128 characters */
     const struct conf_place place = conf_place_of(conf, CONF_OPT_realm);
 
-    if (conf->realm != NULL && characters(conf->realm) > REALM_MAX) {
+    if (conf->realm != NULL && conf_characters(conf->realm) > CONF_REALM_MAX) {
         conf_say(conf, CONF_ERROR, &place, "the realm has %zu characters, but may have %d at most",
-                 characters(conf->realm), REALM_MAX);
+                 conf_characters(conf->realm), CONF_REALM_MAX);
     }
 }
 
 /* A user whose only key is of an algorithm that is not offered can never log in. */
+void conf_judge_user(struct conf *conf, const struct conf_user *user,
+                     const struct conf_place *place)
+{
+    if (user->key_len == 16 && conf->password_algorithms == CONF_ALGORITHMS_SHA256) {
+        conf_say(conf, CONF_WARNING, place,
+                 "this user has an MD5 key only and cannot log in with "
+                 "password-algorithms=sha256");
+    } else if (user->key_len == 32 && conf->password_algorithms == CONF_ALGORITHMS_MD5) {
+        conf_say(conf, CONF_WARNING, place,
+                 "this user has a SHA-256 key only and cannot log in with "
+                 "password-algorithms=md5");
+    }
+}
+
 static void keys_judge(struct conf *conf)
 {
     for (size_t i = 0; i < conf->user.count; i++) {
@@ -140,15 +159,7 @@ static void keys_judge(struct conf *conf)
         if (conf_user_parse(conf->user.items[i].text, &user) < 0) {
             continue;
         }
-        if (user.key_len == 16 && conf->password_algorithms == CONF_ALGORITHMS_SHA256) {
-            conf_say(conf, CONF_WARNING, &place,
-                     "this user has an MD5 key only and cannot log in with "
-                     "password-algorithms=sha256");
-        } else if (user.key_len == 32 && conf->password_algorithms == CONF_ALGORITHMS_MD5) {
-            conf_say(conf, CONF_WARNING, &place,
-                     "this user has a SHA-256 key only and cannot log in with "
-                     "password-algorithms=md5");
-        }
+        conf_judge_user(conf, &user, &place);
         secret_wipe(&user, sizeof(user));
     }
 }
@@ -252,6 +263,13 @@ static void external_judge(struct conf *conf)
     }
 }
 
+void conf_judge_empty_range(struct conf *conf, const struct conf_place *place)
+{
+    conf_say(conf, CONF_NOTE, place,
+             "this range changes nothing: a peer address written as ::ffff:a.b.c.d is always "
+             "judged as a.b.c.d");
+}
+
 static void range_judge(struct conf *conf, const struct conf_list *list)
 {
     for (size_t i = 0; i < list->count; i++) {
@@ -259,9 +277,7 @@ static void range_judge(struct conf *conf, const struct conf_list *list)
         struct conf_range ranges[2];
 
         if (conf_range_parse(list->items[i].text, ranges) == 0) {
-            conf_say(conf, CONF_NOTE, &place,
-                     "this range changes nothing: a peer address written as ::ffff:a.b.c.d is "
-                     "always judged as a.b.c.d");
+            conf_judge_empty_range(conf, &place);
         }
     }
 }
@@ -305,7 +321,10 @@ void conf_judge(struct conf *conf)
     external_judge(conf);
     peers_judge(conf);
     conf_judge_listen(conf);
+    conf_judge_behaviour(conf);
     conf_judge_offload(conf);
+    conf_judge_outside(conf);
+    conf_judge_redirect(conf);
     conf_judge_sections(conf);
     log_judge(conf);
 }

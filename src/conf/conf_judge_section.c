@@ -156,6 +156,9 @@ void conf_judge_sections(struct conf *conf)
             continue;
         }
         needed_judge(conf, section);
+        if (strcmp(section->kind, "realm") == 0 || strcmp(section->kind, "oauth") == 0) {
+            continue; /* their names are not like others' */
+        }
         name_judge(conf, section);
         if (strcmp(section->kind, "tls") == 0) {
             tls_judge(conf, section);
@@ -164,4 +167,6 @@ void conf_judge_sections(struct conf *conf)
             listener_judge(conf, section);
         }
     }
+    conf_judge_realms(conf);
+    conf_judge_oauth(conf);
 }

@@ -223,14 +223,23 @@ void conf_section_pair(struct conf *conf, struct conf_section *section, struct b
     }
 }
 
-const char *conf_section_value(const struct conf_section *section, const char *key)
+const char *conf_section_next(const struct conf_section *section, const char *key, size_t *at)
 {
-    for (size_t i = 0; i < section->count; i++) {
-        if (strcmp(section->pairs[i].key, key) == 0) {
-            return section->pairs[i].value;
+    while (*at < section->count) {
+        const struct conf_pair *pair = &section->pairs[(*at)++];
+
+        if (strcmp(pair->key, key) == 0) {
+            return pair->value;
         }
     }
     return NULL;
+}
+
+const char *conf_section_value(const struct conf_section *section, const char *key)
+{
+    size_t at = 0;
+
+    return conf_section_next(section, key, &at);
 }
 
 const struct conf_section *conf_section_find(const struct conf *conf, const char *kind,

@@ -8,6 +8,7 @@
 #include "base/net_addr.h"
 #include "base/secret.h"
 #include "conf/conf_int.h"
+#include "conf/conf_realm.h"
 #include "conf/conf_value.h"
 
 bool conf_wants_auth(const struct conf *conf)
@@ -106,6 +107,7 @@ const char *conf_usual_userdb(void)
 static void database_settle(struct conf *conf)
 {
     if (conf->userdb != NULL || conf->user.count > 0 || conf->static_auth_secret.count > 0 ||
+        conf_realms_have(conf, "user") || conf_realms_have(conf, "static-auth-secret") ||
         !(conf->lt_cred_mech || conf->use_auth_secret)) {
         return;
     }
@@ -126,11 +128,14 @@ static void sources_settle(struct conf *conf)
                  CONF_OPT_static_auth_secret);
     secrets_read(conf, CONF_OPT_stateless_nonce_secret_file, conf->stateless_nonce_secret_file,
                  CONF_OPT_stateless_nonce_secret);
+    secrets_read(conf, CONF_OPT_jwt_secret_file, conf->jwt_secret_file, CONF_OPT_jwt_secret);
     if (!conf_wants_auth(conf)) {
         return;
     }
-    conf->use_auth_secret = conf->use_auth_secret || conf->static_auth_secret.count > 0;
-    conf->lt_cred_mech = conf->lt_cred_mech || conf->user.count > 0;
+    conf->use_auth_secret = conf->use_auth_secret || conf->static_auth_secret.count > 0 ||
+                            conf_realms_have(conf, "static-auth-secret");
+    conf->lt_cred_mech =
+        conf->lt_cred_mech || conf->user.count > 0 || conf_realms_have(conf, "user");
     if (!conf->use_auth_secret && !conf->lt_cred_mech && conf->userdb != NULL) {
         conf->lt_cred_mech = true;
     }
@@ -144,7 +149,7 @@ static void realm_settle(struct conf *conf)
     const char *realm;
 
     if (conf->realm != NULL || !conf_wants_auth(conf) ||
-        !(conf->lt_cred_mech || conf->use_auth_secret)) {
+        !(conf->lt_cred_mech || conf->use_auth_secret || conf_has_outside(conf))) {
         return;
     }
     if (gethostname(host, sizeof(host) - 1) < 0) {

@@ -214,6 +214,14 @@ uint64_t dtls_next_deadline(const struct dtls *dtls)
     return wheel_next_deadline(&dtls->wheel);
 }
 
+struct dtls_client *dtls_find(const struct dtls *dtls, const struct net_addr *remote,
+                              const struct net_addr *local)
+{
+    const struct dtls_key key = {.remote = *remote, .local = *local};
+
+    return table_find(&dtls->clients, &key);
+}
+
 const struct net_addr *dtls_remote(const struct dtls_client *client)
 {
     return &client->key.remote;

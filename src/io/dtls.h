@@ -102,6 +102,10 @@ void dtls_close(struct dtls *dtls, struct dtls_client *client);
 void dtls_set_idle(struct dtls *dtls, struct dtls_client *client, uint32_t idle_ms,
                    uint64_t now_ms);
 
+/* The association with `remote` at `local`, established or half-open; or NULL. */
+struct dtls_client *dtls_find(const struct dtls *dtls, const struct net_addr *remote,
+                              const struct net_addr *local);
+
 const struct net_addr *dtls_remote(const struct dtls_client *client);
 const struct net_addr *dtls_local(const struct dtls_client *client);
 void *dtls_port(const struct dtls_client *client);        /* by which it was heard last */

@@ -159,8 +159,9 @@ static int entry_make(const struct shield_listener *listener, struct entry *out)
     }
     *out = (struct entry){
         .at.port = htons(listener->addr.port),
-        .take =
-            (listener->plain ? SHIELD_TAKE_PLAIN : 0U) | (listener->dtls ? SHIELD_TAKE_DTLS : 0U),
+        .take = (listener->plain ? SHIELD_TAKE_PLAIN : 0U) |
+                (listener->dtls ? SHIELD_TAKE_DTLS : 0U) |
+                (listener->classic ? SHIELD_TAKE_CLASSIC : 0U),
     };
     memcpy(out->at.ip, listener->addr.ip.b, sizeof(out->at.ip));
     return 0;

@@ -41,6 +41,7 @@ struct shield_listener {
     struct net_addr addr; /* no wildcard, no zone */
     bool plain;           /* clients without DTLS are taken */
     bool dtls;
+    bool classic; /* clients of RFC 3489, too */
 };
 
 /* Packets a second; 0: without limit.  The burst is one second's worth. */

@@ -27,6 +27,7 @@ struct shield_at {
 enum shield_take {
     SHIELD_TAKE_PLAIN = 1, /* STUN as it is */
     SHIELD_TAKE_DTLS = 2,
+    SHIELD_TAKE_CLASSIC = 4, /* Binding requests of RFC 3489, which have no magic cookie */
 };
 
 /* What strangers ask for; each has limits of its own, so that a flood of one kind leaves room for

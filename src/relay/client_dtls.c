@@ -42,7 +42,7 @@ static bool is_allowed(const struct dtls_client *client, const struct pkt *pkt)
 
 /* An association without an allocation is closed when it is idle; with one, when its client would
  * have had to refresh it (T-7350-3-03). */
-static void set_idle(struct worker *w, struct dtls_client *client)
+void client_dtls_set_idle(struct worker *w, struct dtls_client *client)
 {
     const struct five_tuple tuple = {
         .client = *dtls_remote(client),
@@ -75,8 +75,8 @@ static void on_message(void *arg, struct dtls_client *client, struct pkt *record
     pkt->port = client;
     const bool control = demux_first_byte(pkt->data[0]) == DEMUX_STUN;
     path_from_client(w, pkt);
-    if (control) {
-        set_idle(w, client);
+    if (control) { /* harmless when it has gone */
+        client_dtls_set_idle(w, client);
     }
 }
 

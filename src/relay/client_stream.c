@@ -22,6 +22,7 @@
 
 enum {
     MOVES_MAX = 4,
+    HOPS_MAX = 8,
     BAD_MAX = 32, /* RFC 5766 section 4: a long run of nonsense closes the connection */
     TLS_HANDSHAKE = 22,
 };
@@ -46,7 +47,7 @@ static const struct listener_spec *spec_of(const struct stream *s)
  */
 
 /* What a step has done with the bytes it was given. */
-enum step { STEP_ON, STEP_MORE, STEP_STOP };
+enum step { STEP_ON, STEP_MORE, STEP_STOP, STEP_LEAVE };
 
 /* The header of a balancer that is listed; anybody else's word about addresses is worth nothing. */
 static enum step read_proxy_header(struct worker *w, struct stream *s, struct bytes in,
@@ -167,6 +168,26 @@ static bool moves_away(struct worker *w, struct stream *s, const uint8_t *data, 
     return true;
 }
 
+/* The ticket's session (RFC 8016) is another worker's, and stays there: the connection goes to it,
+ * with the message and all behind it.  False: it cannot, and the message is lost on it. */
+static bool leaves(struct worker *w, struct stream *s, const uint8_t *data, size_t rest)
+{
+    struct client_stream *client = stream_owner(s);
+    const uint32_t owner = turn_server_elsewhere(w->core);
+
+    if (client->hops >= HOPS_MAX || owner >= front_made(w->env->front)) {
+        return false;
+    }
+    client->hops++;
+    path_flush(w); /* the answers to what came before it */
+    struct stream_parcel *parcel = stream_detach(s, data, rest);
+    if (parcel == NULL) {
+        return false; /* its client takes no answers */
+    }
+    worker_give_stream(w->env->workers[owner], parcel);
+    return true;
+}
+
 static struct pkt *packet_of(struct worker *w, struct stream *s, uint8_t *data, uint32_t len)
 {
     struct pkt *pkt = path_place(w);
@@ -230,6 +251,7 @@ static enum step relay_peer(struct worker *w, struct stream *s)
 static enum step serve_message(struct worker *w, struct stream *s, uint8_t *data, uint32_t len,
                                bool *out_taken)
 {
+    struct client_stream *client = stream_owner(s);
     struct pkt *pkt = packet_of(w, s, data, len);
 
     *out_taken = true;
@@ -246,13 +268,21 @@ static enum step serve_message(struct worker *w, struct stream *s, uint8_t *data
     case TURN_WAIT:
         *out_taken = false;
         return wait_for_key(w, s);
+    case TURN_ELSEWHERE:
+        *out_taken = false;
+        return STEP_LEAVE;
     case TURN_DROP: /* the core has counted why */
+        if (turn_server_last_drop(w->core) == DROP_ELSEWHERE && client->hops < HOPS_MAX) {
+            client->hops++;
+            *out_taken = false;
+            return wait_for_key(w, s); /* for the letter that its session comes with */
+        }
         return judge_nonsense(s, is_nonsense(turn_server_last_drop(w->core)));
     case TURN_LATER:
-    case TURN_ELSEWHERE:
     default:
         break;
     }
+    client->hops = 0;
     return judge_nonsense(s, false);
 }
 
@@ -290,6 +320,12 @@ static size_t read_messages(struct worker *w, struct stream *s, uint8_t *data, s
             break;
         }
         const enum step step = serve_message(w, s, data + done, message, &finished);
+        if (step == STEP_LEAVE) {
+            if (leaves(w, s, data + done, len - done)) {
+                break;
+            }
+            finished = true;
+        }
         done += finished ? taken : 0;
         if (step == STEP_STOP) {
             break;
@@ -410,7 +446,7 @@ void client_stream_resume(struct worker *w)
     }
 }
 
-void client_stream_adopt(struct worker *w, struct stream_parcel *parcel)
+struct stream *client_stream_adopt(struct worker *w, struct stream_parcel *parcel)
 {
     struct stream *s = stream_attach(w->streams, parcel, &client_stream_handler);
 
@@ -419,4 +455,5 @@ void client_stream_adopt(struct worker *w, struct stream_parcel *parcel)
         list_init(&client->waiting);
         stream_set_idle(s, w->settings->client_idle_ms);
     }
+    return s;
 }

@@ -13,10 +13,10 @@
 #include "relay/kernel_path.h"
 #include "relay/mirror.h"
 #include "relay/proxied.h"
+#include "relay/quotas.h"
 #include "relay/relay_ports.h"
 #include "relay/settings.h"
 #include "relay/worker_int.h"
-#include "turn/quota.h"
 
 static void on_random(void *arg, uint8_t *out, size_t n)
 {
@@ -117,23 +117,18 @@ void effects_reap(struct worker *w)
     }
 }
 
-static int on_quota_take(void *arg, struct bytes user)
+static int on_quota_take(void *arg, uint32_t realm, struct bytes user)
 {
     const struct worker *w = arg;
 
-    (void)pthread_mutex_lock(w->env->quota_lock);
-    const int err = quota_take(w->env->quota, user);
-    (void)pthread_mutex_unlock(w->env->quota_lock);
-    return err;
+    return quotas_take(w->env->quotas, realm, user);
 }
 
-static void on_quota_give(void *arg, struct bytes user)
+static void on_quota_give(void *arg, uint32_t realm, struct bytes user)
 {
     const struct worker *w = arg;
 
-    (void)pthread_mutex_lock(w->env->quota_lock);
-    quota_give(w->env->quota, user);
-    (void)pthread_mutex_unlock(w->env->quota_lock);
+    quotas_give(w->env->quotas, realm, user);
 }
 
 static uint64_t on_capacity(void *arg, int direction, uint32_t bytes, uint64_t now_ms)
@@ -148,6 +143,20 @@ static int on_session_owner(void *arg, uint64_t session)
     const struct worker *w = arg;
 
     return directory_find(w->env->directory, session);
+}
+
+/* Any socket on the address does, and each worker may send by all of them; its own, where it has
+ * one, nobody else is busy with. */
+static void *on_behaviour_port(void *arg, uint32_t set, uint32_t at)
+{
+    struct worker *w = arg;
+    const struct front_item *item = w->settings->behaviour_item[set][at];
+
+    if (item == NULL || item->sockets == 0) {
+        return NULL;
+    }
+    struct worker_listener *slot = worker_slot(w, item, w->index < item->sockets ? w->index : 0);
+    return slot != NULL ? &slot->port : NULL;
 }
 
 /* --- the kernel path -----------------------------------------------------------------------------
@@ -221,12 +230,14 @@ static void add_kernel_path(struct turn_effects *effects)
  * when its answer is on its way. */
 static void newcomer(struct worker *w, const struct turn_event *event)
 {
-    if (event->transport != NET_UDP && event->transport != NET_DTLS) {
+    const bool moved = event->kind == TURN_EVENT_MOVED;
+
+    if (net_is_stream(event->transport) || (event->transport == NET_PROXIED && !moved)) {
         return; /* connections, and what balancers bring, stay where they are heard */
     }
     w->newcomer = (struct newcomer){
         .pending = true,
-        .moved = event->kind == TURN_EVENT_MOVED,
+        .moved = moved,
         .tuple = {*event->client, *event->server, event->transport},
     };
     if (w->newcomer.moved) {
@@ -276,7 +287,7 @@ static void on_event(void *arg, const struct turn_event *event)
     default:
         break;
     }
-    event_log(event);
+    event_log(event, w->settings->config.main.name);
 }
 
 struct turn_effects effects_of(struct worker *w)
@@ -294,6 +305,7 @@ struct turn_effects effects_of(struct worker *w)
         .quota_give = on_quota_give,
         .capacity_lease = on_capacity,
         .session_owner = on_session_owner,
+        .behaviour_port = on_behaviour_port,
         .event = on_event,
     };
 

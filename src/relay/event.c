@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "relay/event.h"
 
+#include <string.h>
+
+#include "auth/auth_jwt_shape.h"
 #include "log/log.h"
 #include "turn/turn_server.h"
 #include "wire/stun_msg.h"
@@ -38,13 +41,19 @@ static enum log_level refusal_level(const struct turn_event *event)
     return event->code == STUN_TRY_ALTERNATE ? LOG_INFO : LOG_NOTICE;
 }
 
-/* A user that is unknown is left out of the line. */
-static struct bytes user_of(const struct turn_event *event)
+/* Of a client that is away (RFC 8016) nobody knows an address: it is left out of the line. */
+static const struct net_addr *client_of(const struct turn_event *event)
 {
-    return event->user.n > 0 ? event->user : (struct bytes){NULL, SIZE_MAX};
+    return event->client->family != NET_NONE ? event->client : NULL;
 }
 
-static void log_refusal(const struct turn_event *event)
+/* A user that is unknown is left out of the line, and of a token what others could use. */
+static struct bytes user_of(const struct turn_event *event)
+{
+    return event->user.n > 0 ? auth_jwt_shown(event->user) : (struct bytes){NULL, SIZE_MAX};
+}
+
+static void log_refusal(const struct turn_event *event, const char *realm)
 {
     const char *gate = event->gate != GATE_OPEN ? gate_verdict_text(event->gate) : NULL;
     const enum log_level level = refusal_level(event);
@@ -52,46 +61,52 @@ static void log_refusal(const struct turn_event *event)
     /* The order of the first two fields is a promise to fail2ban (docs/reference/log.md). */
     log_event(level, "request.refused", LOG_ADDR("client", event->client),
               LOG_U64("code", event->code), LOG_TEXT("method", method_name(event->method)),
-              LOG_USER("user", user_of(event)), LOG_ADDR("peer", event->peer),
-              LOG_TEXT("gate", gate), LOG_ADDR("server", event->server),
+              LOG_USER("user", user_of(event)), LOG_TEXT("realm", realm),
+              LOG_ADDR("peer", event->peer), LOG_TEXT("gate", gate),
+              LOG_ADDR("server", event->server),
               event->session != 0 ? LOG_ID("session", event->session) : LOG_END, LOG_END);
 }
 
-static void log_life(const char *what, const struct turn_event *event)
+static void log_life(const char *what, const struct turn_event *event, const char *realm)
 {
     const struct turn_traffic *t = event->traffic;
 
     if (t == NULL || event->kind == TURN_EVENT_ALLOCATED) {
         log_write(LOG_INFO, what,
                   (const struct log_field[]){
-                      LOG_ID("session", event->session), LOG_ADDR("client", event->client),
+                      LOG_ID("session", event->session), LOG_ADDR("client", client_of(event)),
                       LOG_ADDR("server", event->server), LOG_USER("user", user_of(event)),
-                      LOG_ADDR("relay4", event->relayed[0]), LOG_ADDR("relay6", event->relayed[1]),
+                      LOG_TEXT("realm", realm), LOG_ADDR("relay4", event->relayed[0]),
+                      LOG_ADDR("relay6", event->relayed[1]),
                       LOG_U64("lifetime_s", event->lifetime_s), LOG_END});
         return;
     }
     log_write(LOG_INFO, what,
               (const struct log_field[]){
-                  LOG_ID("session", event->session), LOG_ADDR("client", event->client),
-                  LOG_USER("user", user_of(event)), LOG_ADDR("relay4", event->relayed[0]),
-                  LOG_ADDR("relay6", event->relayed[1]),
+                  LOG_ID("session", event->session), LOG_ADDR("client", client_of(event)),
+                  LOG_USER("user", user_of(event)), LOG_TEXT("realm", realm),
+                  LOG_ADDR("relay4", event->relayed[0]), LOG_ADDR("relay6", event->relayed[1]),
                   LOG_U64("to_peer_packets", t->to_peer_packets),
                   LOG_U64("to_peer_bytes", t->to_peer_bytes),
                   LOG_U64("to_client_packets", t->to_client_packets),
                   LOG_U64("to_client_bytes", t->to_client_bytes), LOG_END});
 }
 
-static void log_detail(enum log_level level, const char *what, const struct turn_event *event)
+static void log_detail(enum log_level level, const char *what, const struct turn_event *event,
+                       const char *realm)
 {
+    const struct net_addr *was =
+        event->was != NULL && event->was->client.family != NET_NONE ? &event->was->client : NULL;
+
     log_write(level, what,
-              (const struct log_field[]){
-                  LOG_ID("session", event->session), LOG_ADDR("client", event->client),
-                  LOG_ADDR("was", event->was != NULL ? &event->was->client : NULL),
-                  LOG_USER("user", user_of(event)), LOG_ADDR("peer", event->peer),
-                  LOG_U64("lifetime_s", event->lifetime_s), LOG_END});
+              (const struct log_field[]){LOG_ID("session", event->session),
+                                         LOG_ADDR("client", client_of(event)), LOG_ADDR("was", was),
+                                         LOG_USER("user", user_of(event)), LOG_TEXT("realm", realm),
+                                         LOG_ADDR("peer", event->peer),
+                                         LOG_U64("lifetime_s", event->lifetime_s), LOG_END});
 }
 
-void event_log(const struct turn_event *event)
+void event_log(const struct turn_event *event, const char *main_realm)
 {
     static const struct {
         const char *name;
@@ -112,13 +127,18 @@ void event_log(const struct turn_event *event)
         [TURN_EVENT_LEFT] = {"allocation.address_left", LOG_DEBUG, false},
     };
 
+    const char *realm =
+        event->realm != NULL && strcmp(event->realm, main_realm) != 0 ? event->realm : NULL;
+
     if (event->kind == TURN_EVENT_REFUSED) {
-        log_refusal(event);
+        log_refusal(event, realm);
+    } else if (event->kind == TURN_EVENT_LEFT && event->client->family == NET_NONE) {
+        log_detail(LOG_INFO, "allocation.client_away", event, realm);
     } else if (log_enabled(kinds[event->kind].level)) {
         if (kinds[event->kind].life) {
-            log_life(kinds[event->kind].name, event);
+            log_life(kinds[event->kind].name, event, realm);
         } else {
-            log_detail(kinds[event->kind].level, kinds[event->kind].name, event);
+            log_detail(kinds[event->kind].level, kinds[event->kind].name, event, realm);
         }
     }
 }

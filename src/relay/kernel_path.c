@@ -184,7 +184,7 @@ void kernel_path_share(struct kernel_path *p, struct capacity *capacity)
     }
 }
 
-void kernel_path_configure(struct kernel_path *p, const struct conf *conf)
+void kernel_path_configure(struct kernel_path *p, const struct conf *conf, uint64_t max_bps)
 {
     if (p == NULL) {
         return;
@@ -193,7 +193,7 @@ void kernel_path_configure(struct kernel_path *p, const struct conf *conf)
     const uint32_t tos_mask = (conf->copy_dscp ? DSCP : 0U) | (conf->copy_ecn ? ECN : 0U);
 
     __atomic_store_n(&control->tos_mask, tos_mask, __ATOMIC_RELAXED);
-    __atomic_store_n(&control->max_bps, conf->max_bps, __ATOMIC_RELAXED);
+    __atomic_store_n(&control->max_bps, max_bps, __ATOMIC_RELAXED);
     __atomic_store_n(&control->capacity_bps, conf->bps_capacity, __ATOMIC_RELAXED);
     if (p->shield) {
         kernel_path_shield_configure(p, conf);

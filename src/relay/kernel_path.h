@@ -63,8 +63,8 @@ bool kernel_path_wants_single(const struct kernel_path *path);
  * `capacity[1]` towards clients. */
 void kernel_path_share(struct kernel_path *path, struct capacity *capacity);
 
-/* Limits and marks are these from now on. */
-void kernel_path_configure(struct kernel_path *path, const struct conf *conf);
+/* Limits and marks are these from now on.  `max_bps`: of the main realm, 0 without limit. */
+void kernel_path_configure(struct kernel_path *path, const struct conf *conf, uint64_t max_bps);
 
 /* Clients are served there: the shield looks at what is sent to these. */
 void kernel_path_listen(struct kernel_path *path, const struct listener_plan *plan,

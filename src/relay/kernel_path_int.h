@@ -19,6 +19,7 @@ struct kernel_path {
     struct mirror *mirror; /* NULL: only the shield was asked for */
     bool shield;
     bool no_auth;             /* as at the start */
+    bool classic;             /* clients of RFC 3489 are served */
     _Atomic bool shield_lost; /* a client could not be written down: it is off */
     uint32_t channels;
     uint64_t told; /* why channels were not taken, as the log has it: a bit for each errno */

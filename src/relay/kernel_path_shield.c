@@ -21,7 +21,7 @@
 static const char *answer_of(const struct kernel_path *p, const struct conf *conf)
 {
     if (conf->no_stun || conf->secure_stun || conf->fingerprint ||
-        conf->stun_backward_compatibility) {
+        conf->stun_backward_compatibility || conf->rfc5780) {
         return NULL;
     }
     return p->no_auth && conf->software_attribute ? "sterna " STERNA_VERSION : "";
@@ -36,6 +36,7 @@ void kernel_path_shield_configure(struct kernel_path *p, const struct conf *conf
     };
 
     shield_set_limits(shield, &limits);
+    p->classic = conf->rfc3489_compatibility && !conf->no_stun && !conf->secure_stun;
     const int err = shield_set_answer(shield, answer_of(p, conf));
     if (err < 0) { /* then user space answers */
         log_event(LOG_NOTICE, "shield.no_answer", LOG_ERRNO("why", err), LOG_END);
@@ -52,12 +53,13 @@ static bool is_shielded(const struct listener_spec *spec)
 }
 
 static size_t add_listener(const struct listener_spec *spec, const struct interfaces *own,
-                           struct shield_listener *out)
+                           bool classic, struct shield_listener *out)
 {
     const struct shield_listener one = {
         .addr = net_addr_make(&spec->addr.ip, spec->addr.port),
         .plain = spec->plain,
         .dtls = spec->secure,
+        .classic = classic && spec->plain,
     };
     size_t count = 0;
 
@@ -76,7 +78,7 @@ static size_t add_listener(const struct listener_spec *spec, const struct interf
     return count;
 }
 
-static int set_listeners(struct shield *shield, const struct listener_plan *plan,
+static int set_listeners(const struct kernel_path *p, const struct listener_plan *plan,
                          const struct interfaces *own)
 {
     struct shield_listener *list = mem_new(plan->count * (own->count + 1) + 1, sizeof(*list));
@@ -87,10 +89,10 @@ static int set_listeners(struct shield *shield, const struct listener_plan *plan
     }
     for (size_t i = 0; i < plan->count; i++) {
         if (is_shielded(&plan->item[i])) {
-            count += add_listener(&plan->item[i], own, &list[count]);
+            count += add_listener(&plan->item[i], own, p->classic, &list[count]);
         }
     }
-    const int err = shield_set_listeners(shield, list, count);
+    const int err = shield_set_listeners(forward_shield(p->forward), list, count);
     free(list);
     return err;
 }
@@ -102,7 +104,7 @@ void kernel_path_listen(struct kernel_path *p, const struct listener_plan *plan,
         return;
     }
     struct shield *shield = forward_shield(p->forward);
-    const int err = set_listeners(shield, plan, own);
+    const int err = set_listeners(p, plan, own);
     if (err < 0) {
         log_event(LOG_WARNING, "shield.listeners", LOG_ERRNO("why", err),
                   LOG_TEXT("effect", "some are not shielded"), LOG_END);

@@ -6,11 +6,13 @@
 #include <string.h>
 
 #include "conf/conf.h"
+#include "conf/conf_behaviour.h"
 #include "conf/conf_listener.h"
 
 /* A plan in the making. */
 struct maker {
     const struct conf *conf;
+    struct conf_behaviour behaviour;
     struct listener_plan *plan;
     size_t sections; /* so many items come from [listener] sections: they have precedence */
     char *why;
@@ -152,24 +154,40 @@ static int add_sections(struct maker *m)
 /* --- what the options ask for ------------------------------------------------------------------
  */
 
-/* A port for each way to be reached: one without TLS that takes TLS, too, the other way round, and
- * one for balancers. */
-static int add_ports(struct maker *m, const struct net_addr *base)
+/* A port for each way to be reached: one without TLS that takes TLS, too, and the other way round;
+ * `tls_port` 0: without that. */
+static int add_ports_at(struct maker *m, const struct net_addr *base, uint32_t port,
+                        uint32_t tls_port)
 {
-    const struct conf *conf = m->conf;
-    struct conf_listener all = conf_listener_default(conf);
+    const struct conf_listener all = conf_listener_default(m->conf);
     struct net_addr addr = *base;
     int err = 0;
 
     for (int t = 0; err == 0 && t < CONF_TRANSPORTS; t++) {
-        addr.port = (uint16_t)conf->listening_port;
+        addr.port = (uint16_t)port;
         if (all.takes[t].plain) {
             err = add_transport(m, &addr, (enum conf_transport)t, &all);
         }
-        addr.port = (uint16_t)conf->tls_listening_port;
+        addr.port = (uint16_t)tls_port;
         if (err == 0 && all.takes[t].secure && addr.port != 0) {
             err = add_transport(m, &addr, (enum conf_transport)t, &all);
         }
+    }
+    return err;
+}
+
+/* The ports of clients; those that they are answered from to see what their NAT does (RFC 5780);
+ * that of balancers. */
+static int add_ports(struct maker *m, const struct net_addr *base)
+{
+    const struct conf *conf = m->conf;
+    const struct conf_behaviour *behaviour = &m->behaviour;
+    struct conf_listener all = conf_listener_default(conf);
+    struct net_addr addr = *base;
+    int err = add_ports_at(m, base, conf->listening_port, conf->tls_listening_port);
+
+    if (err == 0 && conf_behaviour_has(behaviour, &base->ip)) {
+        err = add_ports_at(m, base, behaviour->port[1], behaviour->tls_port[1]);
     }
     addr.port = (uint16_t)conf->tcp_proxy_port;
     all.proxy = true;
@@ -225,7 +243,13 @@ static int add_wildcards(struct maker *m)
 
 int listener_plan_read(const struct conf *conf, struct listener_plan *out, char *why, size_t cap)
 {
-    struct maker m = {.conf = conf, .plan = out, .why = why, .cap = cap};
+    struct maker m = {
+        .conf = conf,
+        .behaviour = conf_behaviour_read(conf),
+        .plan = out,
+        .why = why,
+        .cap = cap,
+    };
 
     out->count = 0;
     out->buffer_bytes = conf->sock_buf_size;

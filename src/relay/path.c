@@ -126,7 +126,7 @@ static inline void from_client(struct worker *w, struct pkt *pkt)
         stats_add(&w->count.wait_dropped, stash_put(w->stash, pkt, w->now_ms));
         break;
     case TURN_ELSEWHERE:
-        stray_send(w, turn_server_elsewhere(w->core), pkt);
+        elsewhere_send(w, turn_server_elsewhere(w->core), pkt);
         break;
     case TURN_DROP: /* the core has counted why */
     case TURN_LATER:
@@ -152,6 +152,14 @@ static bool passes(struct worker *w, const struct worker_listener *listener, str
     return !listener->closed || turn_server_has_allocation(w->core, &tuple);
 }
 
+/* The association of these records has left for another worker lately. */
+static bool has_left(struct worker *w, const struct pkt *pkt)
+{
+    const struct five_tuple tuple = {pkt->remote, pkt->local, NET_DTLS};
+
+    return w->forwards != NULL && stray_forward(w, &tuple, pkt);
+}
+
 /* A listener at which others than plain clients come in: through a balancer, or under DTLS. */
 static void from_mixed(struct worker *w, const struct worker_listener *listener, struct pkt *pkt)
 {
@@ -166,7 +174,9 @@ static void from_mixed(struct worker *w, const struct worker_listener *listener,
     }
     if (spec->secure && !spec->proxy && pkt->len > 0 &&
         demux_first_byte(pkt->data[0]) == DEMUX_DTLS) {
-        client_dtls_keep(w, pkt);
+        if (!has_left(w, pkt)) {
+            client_dtls_keep(w, pkt);
+        }
     } else if (spec->plain && passes(w, listener, pkt)) {
         from_client(w, pkt);
     }

@@ -11,6 +11,7 @@
 #include "io/udp_batch.h"
 #include "offload/steer.h"
 #include "relay/directory.h"
+#include "relay/way.h"
 #include "relay/worker_int.h"
 
 enum {
@@ -31,11 +32,6 @@ struct departure {
     uint32_t len;
     uint8_t answer[ANSWER_MAX];
 };
-
-static struct worker_listener *slot_of(struct udp_port *port)
-{
-    return CONTAINER_OF(port, struct worker_listener, port);
-}
 
 /* --- choice --------------------------------------------------------------------------------------
  */
@@ -114,7 +110,7 @@ static bool place_udp(struct worker *w, const struct newcomer *who, const struct
     struct worker_listener *slot;
 
     if (port->role != WORKER_CLIENT) {
-        slot = slot_of(port);
+        slot = way_slot(port);
     } else if (!port->closing) {
         return false; /* a new session of a client that has its socket already */
     } else {          /* its last session has ended in this turn, and the socket with it */
@@ -139,6 +135,27 @@ static bool place_udp(struct worker *w, const struct newcomer *who, const struct
     return false;
 }
 
+/* One that comes by an association or a balancer.  The kernel can bring an association's packets
+ * here where it is steered; else the session goes to where they are heard, with the association. */
+static bool place_carried(struct worker *w, const struct newcomer *who, const struct pkt *pkt)
+{
+    struct udp_port *port = way_port(w, &who->tuple, pkt->port);
+    if (port == NULL) {
+        return false;
+    }
+    struct worker_listener *slot = way_slot(port);
+    const uint32_t home = w->env->front->engine == FRONT_DISPATCH
+                              ? way_bucket_worker(w, &who->tuple)
+                              : front_reader(slot->item, slot->socket);
+    if (home != w->index && who->moved) {
+        return depart(w, who, slot, home, false, pkt);
+    }
+    if (pkt->transport == NET_DTLS) {
+        steer_here(w, &who->tuple, slot->socket);
+    }
+    return false;
+}
+
 bool place_newcomer(struct worker *w, const struct pkt *pkt)
 {
     const struct newcomer who = w->newcomer;
@@ -147,14 +164,7 @@ bool place_newcomer(struct worker *w, const struct pkt *pkt)
     if (!net_addr_equal(&pkt->remote, &who.tuple.client)) {
         return false; /* the newcomer's answer could not be made */
     }
-    if (pkt->transport == NET_UDP) {
-        return place_udp(w, &who, pkt);
-    }
-    if (pkt->transport == NET_DTLS) { /* the association stays: its packets are to come here */
-        struct udp_port *port = dtls_port(pkt->port);
-        steer_here(w, &who.tuple, CONTAINER_OF(port, struct worker_listener, port)->socket);
-    }
-    return false;
+    return pkt->transport == NET_UDP ? place_udp(w, &who, pkt) : place_carried(w, &who, pkt);
 }
 
 /* --- leaving -------------------------------------------------------------------------------------
@@ -170,12 +180,25 @@ static void answer_here(struct worker *w, const struct departure *d, void *liste
     pkt->remote = d->tuple.client;
     pkt->local = d->tuple.server;
     pkt->port = listener;
+    pkt->transport = (uint8_t)d->tuple.protocol;
     path_to_client(w, pkt, STREAM_CONTROL);
+}
+
+/* What reaches a client that does not come by a plain socket. */
+static void *carrier(const struct worker *w, const struct five_tuple *tuple)
+{
+    struct turn_way ways[2];
+    const uint32_t count = turn_server_ways(w->core, tuple, ways);
+
+    return ways[count == 2 && memcmp(&ways[1].tuple, tuple, sizeof(*tuple)) == 0].listener;
 }
 
 /* What reaches the client: its own socket, if it is to have one. */
 static void *way_out(struct worker *w, const struct departure *d)
 {
+    if (d->tuple.protocol != NET_UDP) {
+        return carrier(w, &d->tuple);
+    }
     struct client_socket *own = d->own_socket ? client_socket_open(w, &d->tuple, d->slot) : NULL;
 
     if (own == NULL) {
@@ -212,8 +235,10 @@ static void send_off(struct worker *w, const struct departure *d)
         answer_here(w, d, listener);
         return;
     }
-    travel_place(p, socket_for(w->env->front, d->slot, d->to));
-    if (travel_answer(p, d->answer, d->len) < 0 || worker_try_mail_session(w, d->to, p) < 0) {
+    if (d->tuple.protocol == NET_UDP) { /* others are heard where they are to be */
+        travel_place(p, socket_for(w->env->front, d->slot, d->to));
+    }
+    if (travel_answer(p, d->answer, d->len) < 0 || travel_mail(w, d->to, p) < 0) {
         travel_unplace(p);
         travel_unpack(w, p); /* it is busy enough: back again, and answered from here */
     } else if (d->moved) {
@@ -262,7 +287,7 @@ void place_left(struct worker *w, const struct five_tuple *was, void *listener)
     if (front->steer != NULL && (was->protocol == NET_UDP || was->protocol == NET_DTLS)) {
         steer_del(front->steer, &was->client, &was->server);
     }
-    if (front->engine == FRONT_CONNECTED && was->protocol == NET_UDP &&
+    if (front->engine == FRONT_CONNECTED && was->protocol == NET_UDP && port != NULL &&
         port->role == WORKER_CLIENT) {
         client_socket_close(w, CONTAINER_OF(port, struct client_socket, port));
     }

@@ -19,10 +19,11 @@
 #include "relay/dispatcher.h"
 #include "relay/external.h"
 #include "relay/plan.h"
+#include "relay/quotas.h"
+#include "relay/realms.h"
 #include "relay/relay_ports.h"
 #include "relay/server_int.h"
 #include "relay/watchdog.h"
-#include "turn/quota.h"
 
 enum {
     DEFAULT_ALLOCATIONS = 200000,
@@ -115,11 +116,13 @@ static int open_parts(struct relay_server *s, char *why, size_t cap)
     const uint32_t workers_max = front_workers_max(s->front);
     relay_ports_spare(s->ports, front_sockets(s->front) + (size_t)workers_max * WORKER_FDS +
                                     s->max_connections);
-    s->quota = quota_new(s->conf->user_quota, server_quota_limit(s, s->conf), s->max_allocations);
+    s->realms = realms_new();
+    s->quotas = quotas_new(s->max_allocations);
     s->workers = mem_new(workers_max, sizeof(struct worker *));
     s->watchdogs = mem_new(workers_max, sizeof(*s->watchdogs));
     s->conns = make_conn_limit(s);
-    if (s->quota == NULL || s->workers == NULL || s->watchdogs == NULL || s->conns == NULL) {
+    if (s->realms == NULL || s->quotas == NULL || s->workers == NULL || s->watchdogs == NULL ||
+        s->conns == NULL) {
         return -ENOMEM;
     }
     open_kernel_path(s);
@@ -143,7 +146,6 @@ int relay_server_open(struct conf *conf, struct file_keeper *keeper, struct rela
     s->connection_room = connection_room();
     s->max_connections =
         conf->max_connections < s->connection_room ? conf->max_connections : s->connection_room;
-    (void)pthread_mutex_init(&s->quota_lock, NULL);
     const int err = open_parts(s, why, cap);
     if (err < 0) {
         relay_server_stop(s);
@@ -213,16 +215,19 @@ int relay_server_run(struct relay_server *s, char *why, size_t cap)
     if (err < 0) {
         return err;
     }
-    s->abilities = s->made_for;
+    settings_tell_redirects(s->settings, NULL);
+    s->followed = s->made_for;
+    s->followed_backends = s->made_for_backends;
+    server_tell_ignored(s->settings, NULL);
+    quotas_set_limits(s->quotas, s->settings->realms.quotas, s->settings->realms.count + 1);
     kernel_path_start(&s->kernel_path, s->conf);
     kernel_path_share(s->kernel_path, s->capacity);
-    kernel_path_configure(s->kernel_path, s->conf);
+    kernel_path_configure(s->kernel_path, s->conf, s->settings->config.main.max_bps);
     kernel_path_listen(s->kernel_path, &s->plan, &s->own);
     s->env = (struct worker_env){
         .ports = s->ports,
         .external = s->external,
-        .quota = s->quota,
-        .quota_lock = &s->quota_lock,
+        .quotas = s->quotas,
         .capacity = s->capacity,
         .auth = s->auth,
         .conns = s->conns,
@@ -270,14 +275,14 @@ void relay_server_stop(struct relay_server *s)
     tls_set_unref(s->tls);
     tls_tickets_free(s->tickets);
     conn_limit_free(s->conns);
-    quota_free(s->quota);
+    quotas_free(s->quotas);
+    realms_free(s->realms);
     relay_ports_free(s->ports);
     external_map_free(s->external);
     interfaces_fini(&s->own);
     if (s->watch_fd >= 0) {
         (void)close(s->watch_fd);
     }
-    (void)pthread_mutex_destroy(&s->quota_lock);
     conf_unref(s->conf);
     conf_unref(s->start);
     secret_wipe(s->nonce_key, sizeof(s->nonce_key));

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/auth_realms.h"
 #include "conf/conf.h"
 #include "conf/conf_listener.h"
 #include "io/clock.h"
@@ -14,28 +15,29 @@
 #include "log/log.h"
 #include "relay/address_watch.h"
 #include "relay/plan.h"
+#include "relay/quotas.h"
 #include "relay/relay_ports.h"
 #include "relay/server_int.h"
 #include "relay/tls_conf.h"
-#include "turn/quota.h"
-
-uint32_t server_quota_limit(const struct relay_server *s, const struct conf *conf)
-{
-    return conf->total_quota > 0 && conf->total_quota < s->max_allocations ? conf->total_quota
-                                                                           : s->max_allocations;
-}
 
 int server_make_settings(struct relay_server *s, const struct conf *conf, bool draining,
                          struct settings **out, char *why, size_t cap)
 {
-    s->made_for = auth_service_abilities(s->auth);
+    struct net_addr backends[AUTH_BACKENDS];
+    const uint64_t generation = auth_service_backends_generation(s->auth);
+    struct auth_realms *facts = auth_service_realms(s->auth);
     const struct settings_input in = {
         .conf = conf,
         .start = s->start,
         .own = &s->own,
         .external = s->external,
         .listeners = &s->plan,
-        .abilities = s->made_for,
+        .front = s->front,
+        .abilities = auth_service_abilities(s->auth),
+        .facts = facts,
+        .backends = backends,
+        .backend_count = auth_service_backends(s->auth, backends, AUTH_BACKENDS),
+        .realms = s->realms,
         .nonce_key = s->nonce_key,
         .relay_family = {relay_ports_serve(s->ports, NET_V4), relay_ports_serve(s->ports, NET_V6)},
         .draining = draining,
@@ -43,7 +45,45 @@ int server_make_settings(struct relay_server *s, const struct conf *conf, bool d
         .memory_bytes = plan_memory_bytes(),
         .tls = s->tls,
     };
-    return settings_new(&in, out, why, cap);
+    const int err = settings_new(&in, out, why, cap);
+    s->made_for = facts->generation;
+    s->made_for_backends = generation;
+    auth_realms_unref(facts);
+    return err;
+}
+
+void server_tell_ignored(const struct settings *now, const struct settings *was)
+{
+    static const struct settings_realms none;
+    const struct settings_realms *n = &now->realms;
+    const struct settings_realms *w = was != NULL ? &was->realms : &none;
+    const bool same = n->ignored_realms == w->ignored_realms &&
+                      n->ignored_origins == w->ignored_origins &&
+                      n->ignored_ranges == w->ignored_ranges;
+
+    if (same || (n->ignored_realms == 0 && n->ignored_origins == 0 && n->ignored_ranges == 0)) {
+        return;
+    }
+    log_event(LOG_WARNING, "realms.ignored", LOG_U64("realms", n->ignored_realms),
+              LOG_U64("origins", n->ignored_origins), LOG_U64("ranges", n->ignored_ranges),
+              LOG_TEXT("why", "there are too many realms, or what the database says is none"),
+              LOG_END);
+}
+
+/* What a 401 offers follows what the users can do: one that another tool added may have an MD5 key
+ * only. */
+static void tell_realms(const struct settings *now, const struct settings *was)
+{
+    const struct turn_realm *a = &was->config.main;
+    const struct turn_realm *b = &now->config.main;
+
+    if (a->algorithms != b->algorithms || a->username_anonymity != b->username_anonymity) {
+        log_event(LOG_NOTICE, "credentials.offer_changed",
+                  LOG_U64("sha256", b->algorithms != TURN_ALG_MD5),
+                  LOG_U64("userhash", b->username_anonymity), LOG_END);
+    }
+    log_event(LOG_NOTICE, "realms.changed", LOG_U64("realms", now->config.realm_count + 1),
+              LOG_U64("origins", now->config.origin_count), LOG_END);
 }
 
 void server_apply_limits(struct relay_server *s, const struct conf *conf,
@@ -55,9 +95,6 @@ void server_apply_limits(struct relay_server *s, const struct conf *conf,
         conns.total = s->connection_room;
     }
     conn_limit_set(s->conns, &conns);
-    (void)pthread_mutex_lock(&s->quota_lock);
-    quota_set_limits(s->quota, conf->user_quota, server_quota_limit(s, conf));
-    (void)pthread_mutex_unlock(&s->quota_lock);
     capacity_set(&s->capacity[0], conf->bps_capacity);
     capacity_set(&s->capacity[1], conf->bps_capacity);
 }
@@ -87,7 +124,9 @@ static void install(struct relay_server *s, const struct conf *conf, struct sett
     struct worker_configure message = {.settings = settings, .done = &done};
 
     kernel_path_halt(s->kernel_path);
-    kernel_path_configure(s->kernel_path, conf);
+    kernel_path_configure(s->kernel_path, conf, settings->config.main.max_bps);
+    /* Before anybody can come in in a new realm. */
+    quotas_set_limits(s->quotas, settings->realms.quotas, settings->realms.count + 1);
     (void)sem_init(&done, 0, 0);
     for (uint32_t i = 0; i < s->worker_count; i++) {
         worker_reconfigure(s->workers[i], &message);
@@ -98,9 +137,15 @@ static void install(struct relay_server *s, const struct conf *conf, struct sett
         }
     }
     (void)sem_destroy(&done);
+    settings_tell_redirects(settings, s->settings);
+    server_tell_ignored(settings, s->settings);
+    if (s->made_for != s->followed) {
+        tell_realms(settings, s->settings);
+    }
     settings_free(s->settings);
     s->settings = settings;
-    s->abilities = s->made_for;
+    s->followed = s->made_for;
+    s->followed_backends = s->made_for_backends;
 }
 
 static int64_t days_left(const struct tls_set *tls)
@@ -252,20 +297,20 @@ static bool renew_settings(struct relay_server *s, struct follow *follow, const 
     return true;
 }
 
-/* What a 401 offers follows what the users of the database can do now: one that another tool added
- * may have an MD5 key only. */
-static void follow_abilities(struct relay_server *s)
+/* What the database says of realms holds: which there are, who may be reached, and how much of what
+ * there may be. */
+static void follow_facts(struct relay_server *s)
 {
-    const struct auth_abilities now = auth_service_abilities(s->auth);
-    const struct auth_abilities *was = &s->abilities;
-
-    if (now.sha256 == was->sha256 && now.md5_only == was->md5_only &&
-        now.userhash == was->userhash) {
-        return;
+    if (auth_service_realms_generation(s->auth) != s->followed) {
+        (void)renew_settings(s, &s->facts, "the database has changed");
     }
-    if (renew_settings(s, &s->users, "the users have changed")) {
-        log_event(LOG_NOTICE, "credentials.offer_changed", LOG_U64("sha256", now.sha256),
-                  LOG_U64("userhash", now.userhash), LOG_END);
+}
+
+/* The gate closes the addresses of back ends, wherever they are now. */
+static void follow_backends(struct relay_server *s)
+{
+    if (auth_service_backends_generation(s->auth) != s->followed_backends) {
+        (void)renew_settings(s, &s->backends, "the addresses of back ends have changed");
     }
 }
 
@@ -331,7 +376,8 @@ void relay_server_tick(struct relay_server *s)
     if (s->addresses.stale) {
         follow_addresses(s);
     }
-    follow_abilities(s);
+    follow_facts(s);
+    follow_backends(s);
     follow_certificates(s);
     server_watch_workers(s);
     kernel_path_tick(s->kernel_path);

@@ -39,8 +39,8 @@ struct relay_server {
     struct dispatcher *dispatcher; /* NULL: workers read every socket */
     struct directory *directory;   /* NULL: clients cannot move */
     struct relay_ports *ports;
-    struct quota *quota;
-    pthread_mutex_t quota_lock;
+    struct realms *realms;
+    struct quotas *quotas;
     struct capacity capacity[2];
     struct kernel_path *kernel_path; /* NULL: there is none */
     struct auth_service *auth;
@@ -62,10 +62,13 @@ struct relay_server {
     uint32_t max_connections; /* and as many as were planned for at start */
     int watch_fd;
     bool draining;
-    struct auth_abilities made_for;  /* what the settings that were made last offer */
-    struct auth_abilities abilities; /* what those in force offer */
+    uint64_t made_for; /* the number of what the database said when settings were made last */
+    uint64_t followed; /* and of those in force */
+    uint64_t made_for_backends;
+    uint64_t followed_backends;
     struct follow addresses;
-    struct follow users;
+    struct follow facts;
+    struct follow backends;
     struct follow certificates;
     bool certificates_changed; /* when last looked at */
     uint8_t nonce_key[TURN_NONCE_KEY_LEN];
@@ -74,8 +77,6 @@ struct relay_server {
 /* Settings from `conf` and all that they follow.  0 with `*out`; negative errno with `why`. */
 MUST_USE int server_make_settings(struct relay_server *server, const struct conf *conf,
                                   bool draining, struct settings **out, char *why, size_t cap);
-
-uint32_t server_quota_limit(const struct relay_server *server, const struct conf *conf);
 
 /* Workers that `conf` asks for. */
 uint32_t server_workers_wanted(const struct conf *conf);
@@ -105,6 +106,10 @@ MUST_USE int server_front_prepare(struct relay_server *server, const struct conf
 void server_front_apply(struct relay_server *server, const struct conf *conf,
                         struct front_change *change);
 void server_front_forget(struct relay_server *server, struct front_change *change);
+
+/* `now` comes into force in place of `was` (NULL: at start): log how much of what the database says
+ * of realms had to be left out, when that has changed. */
+void server_tell_ignored(const struct settings *now, const struct settings *was);
 
 /* Limits that are not the cores'. */
 void server_apply_limits(struct relay_server *server, const struct conf *conf,

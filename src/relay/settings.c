@@ -26,88 +26,6 @@ enum {
     DEFAULT_LIFETIME_S = 600, /* RFC 8656 section 7.2 */
 };
 
-/* --- gate --------------------------------------------------------------------------------------
- */
-
-static int add_rules(struct gate *gate, const struct conf_list *list, bool allow)
-{
-    int err = 0;
-
-    for (size_t i = 0; err == 0 && i < list->count; i++) {
-        struct conf_range range[2];
-        const int n = conf_range_parse(list->items[i].text, range);
-        err = n < 0 ? n : 0;
-        for (int k = 0; err == 0 && k < n; k++) {
-            err = allow ? gate_allow(gate, &range[k].first, &range[k].last)
-                        : gate_deny(gate, &range[k].first, &range[k].last);
-        }
-    }
-    return err;
-}
-
-static int add_nat64(struct gate *gate, const struct conf_list *list)
-{
-    int err = 0;
-
-    for (size_t i = 0; err == 0 && i < list->count; i++) {
-        struct net_ip prefix;
-        unsigned bits = 0;
-        err = conf_prefix_parse(list->items[i].text, &prefix, &bits);
-        err = err == 0 ? gate_nat64(gate, &prefix, bits) : err;
-    }
-    return err;
-}
-
-/* Our own addresses, of which only relay ports are peers, and where we listen.  Loopback addresses
- * are not added: the gate closes them unless the administrator wants services there reached. */
-static int add_own(struct gate *gate, const struct settings_input *in)
-{
-    int err = 0;
-
-    for (size_t i = 0; err == 0 && i < in->own->count; i++) {
-        err = in->own->items[i].loopback ? 0 : gate_own(gate, &in->own->items[i].ip);
-    }
-    for (size_t i = 0; err == 0 && i < in->external->count; i++) {
-        err = gate_own(gate, &in->external->pairs[i].public_ip);
-    }
-    for (int family = 0; err == 0 && family < 2; family++) {
-        err = in->external->plain[family] ? gate_own(gate, &in->external->plain_ip[family]) : 0;
-    }
-    for (size_t i = 0; err == 0 && i < in->listeners->count; i++) {
-        const struct net_addr *addr = &in->listeners->item[i].addr;
-        const struct net_addr outside = external_relayed(in->external, addr);
-        err = gate_protect(gate, addr);
-        err = err == 0 ? gate_protect(gate, &outside) : err; /* its public face as well */
-    }
-    return err;
-}
-
-static int make_gate(const struct settings_input *in, struct gate **out)
-{
-    const struct conf *conf = in->conf;
-    const struct gate_options options = {
-        .allow_loopback = conf->allow_loopback_peers,
-        .allow_private = conf->allow_private_peers,
-        .relay_port_min = (uint16_t)in->start->min_port,
-        .relay_port_max = (uint16_t)in->start->max_port,
-    };
-    struct gate *gate = gate_new(&options);
-    if (gate == NULL) {
-        return -ENOMEM;
-    }
-    int err = add_rules(gate, &conf->allowed_peer_ip, true);
-    err = err == 0 ? add_rules(gate, &conf->denied_peer_ip, false) : err;
-    err = err == 0 ? add_nat64(gate, &conf->nat64_prefix) : err;
-    err = err == 0 ? add_own(gate, in) : err;
-    err = err == 0 ? gate_build(gate) : err;
-    if (err < 0) {
-        gate_free(gate);
-        return err;
-    }
-    *out = gate;
-    return 0;
-}
-
 /* --- turn_config -------------------------------------------------------------------------------
  */
 
@@ -152,64 +70,6 @@ static int put_nonce_keys(const struct settings_input *in, struct turn_config *c
     return 0;
 }
 
-static int put_alternate_list(const struct conf_list *list, uint16_t default_port,
-                              struct turn_alternates *out, char *why, size_t cap)
-{
-    if (list->count > TURN_MAX_ALTERNATES) {
-        (void)snprintf(why, cap, "more than %d alternate servers", TURN_MAX_ALTERNATES);
-        return -EINVAL;
-    }
-    for (size_t i = 0; i < list->count; i++) {
-        const struct conf_text *item = &list->items[i];
-        struct turn_alternate *alternate = &out->items[i];
-        struct conf_endpoint endpoint;
-
-        if (conf_endpoint_parse(item->text, default_port, &endpoint) < 0) {
-            (void)snprintf(why, cap, "%s:%u: alternate server %s is not an address", item->file,
-                           item->line, item->text);
-            return -EINVAL;
-        }
-        alternate->addr = endpoint.addr;
-        memcpy(alternate->domain, endpoint.domain.p, endpoint.domain.n); /* at most 255 bytes */
-        alternate->domain[endpoint.domain.n] = 0;
-    }
-    out->count = list->count;
-    return 0;
-}
-
-/* alternate-server is for UDP and TCP, unless they have lists of their own. */
-static int put_alternates(const struct conf *conf, struct turn_config *config, char *why,
-                          size_t cap)
-{
-    const struct conf_list *any = &conf->alternate_server;
-    const struct conf_list *udp = &conf->udp_alternate_server;
-    const struct conf_list *tcp = &conf->tcp_alternate_server;
-    int err = put_alternate_list(udp->count > 0 ? udp : any, 3478,
-                                 &config->alternates[TURN_ALTERNATE_UDP], why, cap);
-
-    err = err == 0 ? put_alternate_list(tcp->count > 0 ? tcp : any, 3478,
-                                        &config->alternates[TURN_ALTERNATE_TCP], why, cap)
-                   : err;
-    return err == 0 ? put_alternate_list(&conf->tls_alternate_server, 5349,
-                                         &config->alternates[TURN_ALTERNATE_TLS], why, cap)
-                    : err;
-}
-
-static enum turn_algorithms algorithms(const struct settings_input *in)
-{
-    switch (in->conf->password_algorithms) {
-    case CONF_ALGORITHMS_SHA256_MD5:
-        return TURN_ALG_SHA256_MD5;
-    case CONF_ALGORITHMS_MD5:
-        return TURN_ALG_MD5;
-    case CONF_ALGORITHMS_SHA256:
-        return TURN_ALG_SHA256;
-    case CONF_ALGORITHMS_AUTO:
-    default:
-        return in->abilities.sha256 ? TURN_ALG_SHA256_MD5 : TURN_ALG_MD5;
-    }
-}
-
 static enum turn_family_default default_family(const struct conf *conf)
 {
     if (conf->keep_address_family || conf->allocation_default_address_family == CONF_FAMILY_KEEP) {
@@ -230,8 +90,6 @@ static void put_flags(const struct settings_input *in, struct turn_config *confi
     config->always_fingerprint = conf->fingerprint;
     config->mapped_address = conf->stun_backward_compatibility;
     config->channels_5766 = conf->rfc5766_channel_numbers;
-    config->username_anonymity =
-        conf->username_anonymity == CONF_ANONYMITY_AUTO && in->abilities.userhash;
     config->udp_relay = !conf->no_udp_relay;
     config->tcp_relay = !conf->no_tcp_relay;
     config->ipv4_relay = in->relay_family[0];
@@ -240,8 +98,8 @@ static void put_flags(const struct settings_input *in, struct turn_config *confi
     config->copy_dscp = conf->copy_dscp;
     config->copy_ecn = conf->copy_ecn;
     config->mobility = conf->mobility;
+    config->origin_consistency = conf->check_origin_consistency;
     config->draining = in->draining;
-    config->algorithms = algorithms(in);
     config->default_family = default_family(conf);
 }
 
@@ -259,7 +117,6 @@ static void put_limits(const struct settings_input *in, struct turn_config *conf
     config->max_permissions = conf->max_permissions;
     config->max_channels = conf->max_channels;
     config->max_connections = conf->max_peer_connections;
-    config->max_bps = conf->max_bps;
     config->limit_capacity = conf->bps_capacity != 0;
     /* A client's packets all reach one worker, those of a prefix are spread over all. */
     config->unauth_per_s = conf->unauthorized_ratelimit
@@ -272,8 +129,18 @@ static int put_names(const struct conf *conf, struct turn_config *config, char *
 {
     const char *realm = conf->realm != NULL ? conf->realm : "";
 
-    if (snprintf(config->realm, sizeof(config->realm), "%s", realm) >= (int)sizeof(config->realm)) {
+    if (snprintf(config->main.name, sizeof(config->main.name), "%s", realm) >=
+        (int)sizeof(config->main.name)) {
         (void)snprintf(why, cap, "realm is longer than %d characters", TURN_REALM_MAX);
+        return -EINVAL;
+    }
+    config->third_party = conf->oauth;
+    if (snprintf(config->server_name, sizeof(config->server_name), "%s",
+                 conf->server_name != NULL ? conf->server_name : realm) >=
+            (int)sizeof(config->server_name) &&
+        conf->oauth) {
+        (void)snprintf(why, cap, "realm is longer than %d bytes: write a server-name for oauth",
+                       TURN_SERVER_NAME_MAX);
         return -EINVAL;
     }
     if (conf->software_attribute) {
@@ -290,16 +157,16 @@ int settings_new(const struct settings_input *in, struct settings **out, char *w
     }
     put_flags(in, &settings->config);
     put_limits(in, &settings->config);
+    settings_put_behaviour(in, settings);
     int err = put_names(in->conf, &settings->config, why, cap);
     err = err == 0 ? put_nonce_keys(in, &settings->config, why, cap) : err;
-    err = err == 0 ? put_alternates(in->conf, &settings->config, why, cap) : err;
-    err = err == 0 ? make_gate(in, &settings->gate) : err;
+    err = err == 0 ? settings_put_redirects(in, settings, why, cap) : err;
+    err = err == 0 ? settings_put_realms(in, settings) : err;
     err = err == 0 ? settings_put_clients(in, settings) : err;
     if (err < 0) {
         settings_free(settings);
         return err;
     }
-    settings->config.gate = settings->gate;
     *out = settings;
     return 0;
 }
@@ -309,7 +176,7 @@ void settings_free(struct settings *settings)
     if (settings == NULL) {
         return;
     }
-    gate_free(settings->gate);
+    settings_free_realms(settings);
     prefix_set_free(settings->proxy_from);
     tls_set_unref(settings->tls);
     free(settings->acme_redirect);

@@ -15,7 +15,8 @@
 #include "relay/worker_int.h"
 
 enum {
-    FORWARD_MS = 10 * 1000, /* longer than anything is under way */
+    FORWARD_MS = 10 * 1000, /* longer than anything is under way; anew with every packet... */
+    FORWARD_MOST_MS = 5 * 60 * 1000, /* ...of a client that is slow to leave its old address */
     FORWARDS_MAX = 1024,
     HOPS_MAX = 3,
 };
@@ -36,7 +37,8 @@ struct forward {
     struct five_tuple tuple;
     uint32_t to;
     uint64_t expires_ms;
-    struct list node; /* oldest first */
+    uint64_t last_ms; /* it never lives longer */
+    struct list node; /* longest unused first */
 };
 
 struct forwards {
@@ -134,9 +136,10 @@ static struct forwards *forwards_new(const struct worker *w)
 
 void stray_remember(struct worker *w, const struct five_tuple *tuple, uint32_t to)
 {
-    struct forwards *f = w->forwards != NULL ? w->forwards : forwards_new(w);
+    const bool datagrams = tuple->protocol != 0 && !net_is_stream(tuple->protocol);
+    struct forwards *f = w->forwards != NULL || !datagrams ? w->forwards : forwards_new(w);
 
-    if (f == NULL) {
+    if (f == NULL || !datagrams) {
         return;
     }
     w->forwards = f;
@@ -154,6 +157,7 @@ void stray_remember(struct worker *w, const struct five_tuple *tuple, uint32_t t
     forward->tuple = *tuple;
     forward->to = to;
     forward->expires_ms = w->now_ms + FORWARD_MS;
+    forward->last_ms = w->now_ms + FORWARD_MOST_MS;
     list_init(&forward->node);
     if (table_insert(&f->by_tuple, forward) < 0) {
         slab_put(f->slab, forward);
@@ -161,6 +165,16 @@ void stray_remember(struct worker *w, const struct five_tuple *tuple, uint32_t t
     }
     list_push(&f->by_age, &forward->node);
     f->count++;
+}
+
+void stray_recall(struct worker *w, const struct five_tuple *tuple)
+{
+    struct forward *forward =
+        w->forwards != NULL ? table_find(&w->forwards->by_tuple, tuple) : NULL;
+
+    if (forward != NULL) {
+        forward_free(w->forwards, forward);
+    }
 }
 
 /* A copy of them for another worker. */
@@ -204,6 +218,16 @@ void stray_told(struct worker *w, struct forward_list *list)
     free(list);
 }
 
+/* RFC 8016 section 3.2.2: the old address is served until data comes from the new one. */
+static void used(struct worker *w, struct forward *forward)
+{
+    const uint64_t expires_ms = w->now_ms + FORWARD_MS;
+
+    forward->expires_ms = expires_ms < forward->last_ms ? expires_ms : forward->last_ms;
+    list_remove(&forward->node);
+    list_push(&w->forwards->by_age, &forward->node);
+}
+
 bool stray_forward(struct worker *w, const struct five_tuple *tuple, const struct pkt *pkt)
 {
     struct forward *forward = table_find(&w->forwards->by_tuple, tuple);
@@ -215,7 +239,13 @@ bool stray_forward(struct worker *w, const struct five_tuple *tuple, const struc
         forward_free(w->forwards, forward);
         return false;
     }
-    stray_send(w, forward->to, pkt);
+    used(w, forward);
+    /* Its own client of an association has gone with it: what comes is its records. */
+    if (pkt->transport == NET_PROXIED) {
+        elsewhere_send(w, forward->to, pkt);
+    } else {
+        stray_send(w, forward->to, pkt);
+    }
     return true;
 }
 

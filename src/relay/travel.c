@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sessions that go to another worker: the core's parcel, and the sockets that belong to it.
  *
+ * A client that moves (RFC 8016) is reached in two ways, and both go along.
+ *
  * Who lets a session go reads nothing of it any more and has sent all that it had for it; who takes
  * it in reads on where the other has stopped.  What comes meanwhile lies in the kernel: nothing is
  * lost, and nothing overtakes anything. */
@@ -17,11 +19,11 @@
 #include "offload/steer.h"
 #include "relay/directory.h"
 #include "relay/kernel_path.h"
-#include "relay/proxied.h"
+#include "relay/quotas.h"
 #include "relay/relay_ports.h"
 #include "relay/stash.h"
+#include "relay/way.h"
 #include "relay/worker_int.h"
-#include "turn/quota.h"
 
 enum {
     RECORD_FIRST = 4096, /* bytes of a core's parcel: enough for nearly all */
@@ -30,19 +32,15 @@ enum {
 
 struct session_parcel {
     struct session_parcel *next; /* in worker_handover.sessions */
-    struct five_tuple tuple;
-    const struct front_item *item; /* by which, and by which socket, the client comes */
-    uint32_t socket;
-    uint32_t heard;  /* placed: the socket by which it was heard */
-    bool placed;     /* for reasons of load: its packets have to be brought here */
-    bool own_socket; /* `client` is its own */
-    struct client_socket client;
-    struct dtls_parcel *dtls;   /* NET_DTLS */
-    struct proxied_route route; /* NET_PROXIED */
+    struct way way[2];           /* where the first is heard is where the session has to be */
+    uint32_t way_count;
+    uint32_t heard;             /* placed: the socket by which it was heard */
+    bool placed;                /* for reasons of load: its packets have to be brought here */
     struct relay_sock relay[2]; /* fd -1: none */
     uint64_t session;           /* 0: an association without an allocation */
     uint32_t record_len;        /* of the core's parcel, a secret */
     uint8_t *record;
+    uint32_t realm; /* its number, by which quotas count it */
     uint32_t quota_len;
     uint8_t quota_user[CREDENTIAL_NAME_MAX];
     uint32_t answer_len; /* 0: none */
@@ -75,7 +73,7 @@ static int pack_record(struct worker *w, struct session_parcel *p)
             return -ENOMEM;
         }
         struct writer out = writer_over(record, cap);
-        err = turn_server_pack(w->core, &p->tuple, w->now_ms, &out);
+        err = turn_server_pack(w->core, &p->way[0].tuple, w->now_ms, &out);
         if (err < 0) {
             secret_wipe(record, cap);
             free(record);
@@ -88,61 +86,20 @@ static int pack_record(struct worker *w, struct session_parcel *p)
     return err;
 }
 
-static void parcel_free(struct session_parcel *p)
+static void forget_record(struct session_parcel *p)
 {
     if (p->record != NULL) {
         secret_wipe(p->record, p->record_len);
         free(p->record);
     }
+    p->record = NULL;
+}
+
+static void parcel_free(struct session_parcel *p)
+{
+    forget_record(p);
     free(p->answer);
     free(p);
-}
-
-/* By which listener the client comes. */
-static void pack_way(struct session_parcel *p, const struct worker_listener *slot)
-{
-    p->item = slot->item;
-    p->socket = slot->socket;
-}
-
-static const struct worker_listener *slot_of(struct udp_port *port)
-{
-    return CONTAINER_OF(port, struct worker_listener, port);
-}
-
-static int pack_client(struct worker *w, struct session_parcel *p, void *listener)
-{
-    struct udp_port *port = listener;
-    const struct proxied_client *entry;
-
-    switch (p->tuple.protocol) {
-    case NET_UDP:
-        if (port->role == WORKER_CLIENT) {
-            p->client = client_socket_release(w, CONTAINER_OF(port, struct client_socket, port));
-            p->own_socket = true;
-            p->item = p->client.item;
-            p->socket = p->client.socket;
-        } else {
-            pack_way(p, slot_of(port));
-        }
-        return 0;
-    case NET_DTLS:
-        pack_way(p, slot_of(dtls_port(listener)));
-        stash_forget(w->stash, listener);
-        p->dtls = dtls_detach(w->dtls, listener);
-        return p->dtls != NULL ? 0 : -ENOMEM;
-    case NET_PROXIED:
-        entry = proxied_find(w->proxied, &p->tuple.client, &p->tuple.server);
-        if (entry == NULL) {
-            return -ENOENT; /* nobody knows its way: it ends where it is */
-        }
-        pack_way(p, slot_of(proxied_port(entry)));
-        proxied_route_of(entry, &p->route);
-        proxied_forget(w->proxied, &p->tuple.client, &p->tuple.server);
-        return 0;
-    default:
-        return -EOPNOTSUPP; /* connections stay where they are */
-    }
 }
 
 /* The descriptor goes along; this worker's side of it is no more. */
@@ -166,23 +123,14 @@ static int pack_session(struct worker *w, struct session_parcel *p, void *ports[
 
     p->relay[0].port.fd = -1;
     p->relay[1].port.fd = -1;
-    if (turn_server_ports(w->core, &p->tuple, ports, &user) < 0) {
+    if (turn_server_ports(w->core, &p->way[0].tuple, ports, &user) < 0) {
         return 0;
     }
     memcpy(p->quota_user, user.p, user.n);
     p->quota_len = (uint32_t)user.n;
-    p->session = turn_server_session(w->core, &p->tuple);
+    p->realm = turn_server_realm(w->core, &p->way[0].tuple);
+    p->session = turn_server_session(w->core, &p->way[0].tuple);
     return pack_record(w, p);
-}
-
-/* A moving client has two sockets of its own, and a parcel has room for one: it stays. */
-static bool has_two_sockets(const struct worker *w, const struct five_tuple *tuple)
-{
-    struct five_tuple tuples[2];
-    void *listeners[2];
-
-    return w->env->front->engine == FRONT_CONNECTED &&
-           turn_server_moving(w->core, tuple, tuples, listeners);
 }
 
 /* The client may be heard at either address, by whichever worker: it has gone to `to`. */
@@ -197,19 +145,78 @@ static void remember(struct worker *w, const struct five_tuple *tuple, uint32_t 
     }
 }
 
+/* The connection, or what it is, cannot go along: it ends. */
+static void end_way(struct worker *w, const struct turn_way *way)
+{
+    turn_server_client_closed(w->core, &way->tuple, way->listener, w->now_ms);
+    if (net_is_stream(way->tuple.protocol)) {
+        stream_close(way->listener, false);
+    } else if (way->tuple.protocol == NET_DTLS) {
+        dtls_close(w->dtls, way->listener);
+    }
+}
+
+/* 1: the client's other way is packed; 0: there is none (any more); negative errno: the session
+ * cannot be written down. */
+static int pack_other(struct worker *w, struct session_parcel *p)
+{
+    struct turn_way ways[2];
+    const struct five_tuple *first = &p->way[0].tuple;
+
+    if (turn_server_ways(w->core, first, ways) < 2) {
+        return 0;
+    }
+    const struct turn_way *other =
+        memcmp(&ways[0].tuple, first, sizeof(*first)) == 0 ? &ways[1] : &ways[0];
+    if (way_pack(w, &other->tuple, other->listener, &p->way[1]) == 0) {
+        return 1;
+    }
+    end_way(w, other);
+    forget_record(p);
+    return pack_record(w, p);
+}
+
+/* The other way comes back, or is where it has come to. */
+static void unpack_other(struct worker *w, struct session_parcel *p)
+{
+    void *listener = p->way_count > 1 ? way_unpack(w, &p->way[1]) : NULL;
+
+    if (p->way_count > 1) {
+        turn_server_set_listener(w->core, &p->way[1].tuple, listener);
+    }
+    if (p->way_count > 1 && listener == NULL) {
+        turn_server_client_closed(w->core, &p->way[1].tuple, NULL, w->now_ms);
+    }
+}
+
+/* Both ways.  0, or negative errno: they are here as before. */
+static int pack_ways(struct worker *w, struct session_parcel *p, void *listener)
+{
+    const struct five_tuple tuple = p->way[0].tuple;
+    const int other = pack_other(w, p);
+
+    if (other < 0) {
+        return other;
+    }
+    p->way_count = 1 + (uint32_t)other;
+    const int err = way_pack(w, &tuple, listener, &p->way[0]);
+    if (err < 0) {
+        unpack_other(w, p);
+        p->way_count = 0;
+    }
+    return err;
+}
+
 struct session_parcel *travel_pack(struct worker *w, const struct five_tuple *tuple, void *listener)
 {
-    if (has_two_sockets(w, tuple)) {
-        return NULL;
-    }
     struct session_parcel *p = mem_new(1, sizeof(*p));
     void *ports[2] = {NULL, NULL};
 
     if (p == NULL) {
         return NULL;
     }
-    p->tuple = *tuple;
-    if (pack_session(w, p, ports) < 0 || pack_client(w, p, listener) < 0) {
+    p->way[0].tuple = *tuple;
+    if (pack_session(w, p, ports) < 0 || pack_ways(w, p, listener) < 0) {
         parcel_free(p);
         return NULL;
     }
@@ -234,19 +241,44 @@ int travel_answer(struct session_parcel *p, const uint8_t *data, uint32_t len)
     return 0;
 }
 
+static void set_socket(struct way *way, uint32_t socket)
+{
+    way->socket = socket;
+    way->client.socket = socket;
+}
+
 void travel_place(struct session_parcel *p, uint32_t socket)
 {
-    p->heard = p->socket;
+    p->heard = p->way[0].socket;
     p->placed = true;
-    p->socket = socket;
-    p->client.socket = socket;
+    set_socket(&p->way[0], socket);
 }
 
 void travel_unplace(struct session_parcel *p)
 {
-    p->placed = false;
-    p->socket = p->heard;
-    p->client.socket = p->heard;
+    if (p->placed) {
+        p->placed = false;
+        set_socket(&p->way[0], p->heard);
+    }
+}
+
+void travel_heard(struct session_parcel *p, uint32_t socket)
+{
+    set_socket(&p->way[0], socket);
+}
+
+int travel_mail(struct worker *w, uint32_t to, struct session_parcel *p)
+{
+    const uint64_t session = p->session;
+
+    if (session != 0) { /* before: whoever asks now finds it there, or on its way */
+        directory_put(w->env->directory, session, to);
+    }
+    const int err = worker_try_mail_session(w, to, p);
+    if (err < 0 && session != 0) {
+        directory_put(w->env->directory, session, w->index);
+    }
+    return err;
 }
 
 /* --- the end of one that found no place ----------------------------------------------------------
@@ -259,18 +291,17 @@ static void drop_one(struct worker *w, struct session_parcel *p)
             relay_ports_close(w->env->ports, &p->relay[i].port, w->now_ms);
         }
     }
-    if (p->own_socket) {
-        client_socket_drop(&p->client);
+    for (uint32_t i = 0; i < p->way_count; i++) {
+        way_drop(&p->way[i]);
     }
-    dtls_parcel_free(p->dtls);
     if (p->session != 0) {
-        (void)pthread_mutex_lock(w->env->quota_lock);
-        quota_give(w->env->quota, (struct bytes){p->quota_user, p->quota_len});
-        (void)pthread_mutex_unlock(w->env->quota_lock);
+        quotas_give(w->env->quotas, p->realm, (struct bytes){p->quota_user, p->quota_len});
         directory_remove(w->env->directory, p->session);
-        kernel_path_client(w->env->kernel_path, &p->tuple, false);
+        for (uint32_t i = 0; i < p->way_count; i++) {
+            kernel_path_client(w->env->kernel_path, &p->way[i].tuple, false);
+        }
         log_event(LOG_ERROR, "session.lost", LOG_ID("session", p->session),
-                  LOG_ADDR("client", &p->tuple.client),
+                  LOG_ADDR("client", &p->way[0].tuple.client),
                   LOG_TEXT("why", "memory was exhausted when it was to change its worker"),
                   LOG_END);
     }
@@ -288,38 +319,6 @@ void travel_drop(struct worker *w, struct session_parcel *chain)
 
 /* --- unpacking -----------------------------------------------------------------------------------
  */
-
-/* What reaches the client from here; NULL: nothing does. */
-static void *unpack_client(struct worker *w, struct session_parcel *p)
-{
-    struct worker_listener *slot = worker_slot(w, p->item, p->socket);
-    struct client_socket *own;
-    void *listener = NULL;
-
-    if (slot == NULL) {
-        return NULL;
-    }
-    switch (p->tuple.protocol) {
-    case NET_DTLS:
-        listener = dtls_attach(w->dtls, p->dtls, &slot->port, w->now_ms);
-        p->dtls = NULL; /* taken, or ended */
-        return listener;
-    case NET_PROXIED:
-        listener = proxied_attach(w->proxied, &p->tuple.client, &p->tuple.server, &p->route,
-                                  &slot->port, w->now_ms);
-        if (listener != NULL) {
-            proxied_keep(w->proxied, &p->tuple.client, &p->tuple.server, true);
-        }
-        return listener;
-    default:
-        if (!p->own_socket) {
-            return &slot->port;
-        }
-        own = client_socket_adopt(w, &p->client);
-        p->own_socket = false; /* taken, or closed */
-        return own != NULL ? &own->port : NULL;
-    }
-}
 
 static struct relay_sock *unpack_relay(struct worker *w, struct relay_sock *from)
 {
@@ -371,6 +370,7 @@ static int unpack_session(struct worker *w, struct session_parcel *p, void *list
         unpack_undo(w, socks);
         return err;
     }
+    turn_server_set_realm(w->core, &p->way[0].tuple, p->realm);
     for (int i = 0; i < 2; i++) {
         if (socks[i] != NULL) {
             socks[i]->relay = relays[i];
@@ -391,42 +391,11 @@ static void settle(struct worker *w, const struct session_parcel *p, void *liste
     }
     memcpy(pkt->data, p->answer, p->answer_len);
     pkt->len = p->answer_len;
-    pkt->remote = p->tuple.client;
-    pkt->local = p->tuple.server;
+    pkt->remote = p->way[0].tuple.client;
+    pkt->local = p->way[0].tuple.server;
     pkt->port = listener;
-    pkt->transport = (uint8_t)p->tuple.protocol;
+    pkt->transport = (uint8_t)p->way[0].tuple.protocol;
     path_to_client(w, pkt, STREAM_CONTROL);
-}
-
-/* The socket is here; its session is not. */
-static void unpack_client_undo(struct worker *w, const struct session_parcel *p, void *listener)
-{
-    struct udp_port *port = listener;
-
-    if (port != NULL && p->tuple.protocol == NET_UDP && port->role == WORKER_CLIENT) {
-        client_socket_close(w, CONTAINER_OF(port, struct client_socket, port));
-    }
-}
-
-/* The worker that has to have it: a socket may have changed hands while it was under way. */
-static uint32_t reader_now(const struct worker *w, const struct session_parcel *p)
-{
-    const struct front *front = w->env->front;
-    const bool dispatched = front->engine == FRONT_DISPATCH;
-
-    if (p->own_socket) {
-        return w->index;
-    }
-    if (!dispatched) {
-        return front_reader(p->item, p->socket);
-    }
-    const struct net_addr *client = &p->tuple.client;
-    const struct net_addr *server = &p->tuple.server;
-    if (p->tuple.protocol == NET_PROXIED) {
-        client = &p->route.remote;
-        server = &p->route.local;
-    }
-    return front_bucket_worker(front, front_bucket(front, client, server));
 }
 
 /* Bring the packets of a session that was placed here.  When the kernel has no room for it, the
@@ -435,12 +404,14 @@ static void steer_placed(struct worker *w, struct session_parcel *p)
 {
     struct steer *steer = w->env->front->steer;
 
-    if (!p->placed || p->own_socket || steer == NULL) {
+    const struct way *way = &p->way[0];
+
+    if (!p->placed || way->own_socket || steer == NULL) {
         return;
     }
-    if (steer_put(steer, &p->tuple.client, &p->tuple.server, p->socket) < 0) {
+    if (steer_put(steer, &way->tuple.client, &way->tuple.server, way->socket) < 0) {
         stats_add(&w->count.unsteered, 1);
-        p->socket = p->heard;
+        set_socket(&p->way[0], p->heard);
     }
     p->placed = false;
 }
@@ -448,21 +419,23 @@ static void steer_placed(struct worker *w, struct session_parcel *p)
 static void unpack_one(struct worker *w, struct session_parcel *p)
 {
     steer_placed(w, p);
-    const uint32_t reader = reader_now(w, p);
+    /* A socket may have changed hands while it was under way. */
+    const uint32_t reader = way_reader(w, &p->way[0]);
 
     if (reader != w->index && reader < front_made(w->env->front) &&
-        worker_try_mail_session(w, reader, p) == 0) {
+        travel_mail(w, reader, p) == 0) {
         return;
     }
 
-    void *listener = unpack_client(w, p);
+    void *listener = way_unpack(w, &p->way[0]);
 
     if (listener == NULL || (p->session != 0 && unpack_session(w, p, listener) < 0)) {
-        unpack_client_undo(w, p, listener);
+        way_abandon(w, &p->way[0], listener);
         drop_one(w, p);
         return;
     }
     if (p->session != 0) {
+        unpack_other(w, p);
         settle(w, p, listener);
     }
     parcel_free(p);
@@ -489,29 +462,10 @@ struct leavers {
     struct session_parcel **last;
 };
 
-/* The socket by which a client comes; NULL: a connection, or nobody knows. */
-static struct udp_port *way_of(const struct worker *w, const struct five_tuple *tuple,
-                               void *listener)
-{
-    const struct proxied_client *entry;
-
-    switch (tuple->protocol) {
-    case NET_UDP:
-        return listener;
-    case NET_DTLS:
-        return dtls_port(listener);
-    case NET_PROXIED: /* what the core knows may be another's entry by now */
-        entry = proxied_find(w->proxied, &tuple->client, &tuple->server);
-        return entry != NULL ? proxied_port(entry) : NULL;
-    default:
-        return NULL;
-    }
-}
-
 /* Does the session come by `slot`?  With a socket of its own, it was the socket that it came by. */
 static bool comes_by(const struct leavers *l, const struct five_tuple *tuple, void *listener)
 {
-    struct udp_port *port = way_of(l->w, tuple, listener);
+    struct udp_port *port = way_port(l->w, tuple, listener);
     const struct worker_listener *slot = l->slot;
 
     if (port != NULL && port->role == WORKER_CLIENT) {
@@ -605,33 +559,28 @@ void travel_take_over(struct worker *w, struct worker_handover *message)
 /* --- buckets of a dispatcher ---------------------------------------------------------------------
  */
 
-static uint32_t home_of(const struct worker *w, const struct five_tuple *tuple)
-{
-    const struct front *front = w->env->front;
-    struct net_addr client = tuple->client;
-    struct net_addr server = tuple->server;
-
-    if (tuple->protocol == NET_PROXIED) { /* the dispatcher sees the balancer */
-        struct proxied_route route;
-        proxied_route_of(proxied_find(w->proxied, &client, &server), &route);
-        client = route.remote;
-        server = route.local;
-    }
-    return front_bucket_worker(front, front_bucket(front, &client, &server));
-}
-
 /* Where each bucket's sessions go: one letter for each worker, however many sessions are in it. */
 struct movers {
     struct worker *w;
     struct session_parcel **to; /* by worker */
 };
 
+/* Its client moves, and has been heard last somewhere else: the session is to be there. */
+static bool comes_another_way(const struct worker *w, const struct five_tuple *tuple)
+{
+    struct turn_way ways[2];
+
+    return turn_server_ways(w->core, tuple, ways) == 2 &&
+           memcmp(&ways[0].tuple, tuple, sizeof(*tuple)) == 0 &&
+           way_port(w, &ways[1].tuple, ways[1].listener) != NULL;
+}
+
 static void rebucket_one(struct movers *m, const struct five_tuple *tuple, void *listener)
 {
-    if (way_of(m->w, tuple, listener) == NULL) {
+    if (way_port(m->w, tuple, listener) == NULL || comes_another_way(m->w, tuple)) {
         return;
     }
-    const uint32_t home = home_of(m->w, tuple);
+    const uint32_t home = way_bucket_worker(m->w, tuple);
     if (home == m->w->index) {
         return;
     }

@@ -45,6 +45,7 @@ enum worker_mail {
     MAIL_STREAM,    /* struct stream_parcel */
     MAIL_SESSIONS,  /* struct session_parcel, a chain */
     MAIL_STRAY,     /* struct stray */
+    MAIL_ERRAND,    /* struct errand */
     MAIL_FORWARDS,  /* struct forward_list */
     MAIL_PACKETS,   /* struct packet_block */
     MAIL_HAND_OVER, /* struct worker_handover: let go */
@@ -207,6 +208,9 @@ static void drop_mail(struct worker *w)
         case MAIL_STRAY:
             stray_drop(mail.what);
             break;
+        case MAIL_ERRAND:
+            elsewhere_drop(mail.what);
+            break;
         case MAIL_FORWARDS:
             free(mail.what);
             break;
@@ -320,13 +324,16 @@ static void serve_letter(struct worker *w, const struct mail *mail)
         configure(w, mail->what);
         break;
     case MAIL_STREAM:
-        client_stream_adopt(w, mail->what);
+        (void)client_stream_adopt(w, mail->what);
         break;
     case MAIL_SESSIONS:
         travel_unpack(w, mail->what);
         break;
     case MAIL_STRAY:
         stray_take(w, mail->what);
+        break;
+    case MAIL_ERRAND:
+        elsewhere_take(w, mail->what);
         break;
     case MAIL_FORWARDS:
         stray_told(w, mail->what);
@@ -569,6 +576,11 @@ int worker_try_mail_session(struct worker *w, uint32_t to, struct session_parcel
 int worker_try_mail_stray(struct worker *w, uint32_t to, struct stray *stray)
 {
     return post(w->env->workers[to], MAIL_STRAY, stray);
+}
+
+int worker_try_mail_errand(struct worker *w, uint32_t to, struct errand *errand)
+{
+    return post(w->env->workers[to], MAIL_ERRAND, errand);
 }
 
 int worker_try_mail_forwards(struct worker *w, uint32_t to, struct forward_list *list)

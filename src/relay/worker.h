@@ -25,7 +25,7 @@ struct front;
 struct front_item;
 struct kernel_path;
 struct mirror;
-struct quota;
+struct quotas;
 struct relay_ports;
 struct relay_stats;
 struct settings;
@@ -36,8 +36,7 @@ struct worker;
 struct worker_env {
     struct relay_ports *ports;
     const struct external_map *external;
-    struct quota *quota;
-    pthread_mutex_t *quota_lock;
+    struct quotas *quotas;
     struct capacity *capacity; /* two: towards peers, towards clients */
     struct auth_service *auth;
     struct conn_limit *conns;

@@ -5,7 +5,8 @@
  *   worker_listen.c  the listening sockets that it reads
  *   path.c           packets
  *   place.c          where a new session is to live
- *   travel.c         sessions that go to, and come from, other workers
+ *   travel.c, way.c  sessions that go to, and come from, other workers
+ *   stray.c, elsewhere.c  packets of sessions that other workers have
  *   client_socket.c  clients that have a socket of their own
  *   client_stream.c  clients on connections
  *   client_dtls.c    clients on DTLS associations
@@ -60,6 +61,7 @@ struct client_stream {
     struct list waiting; /* in worker->waiting, for a key */
     uint8_t phase;       /* enum client_phase */
     uint8_t moves;       /* how often it has changed its worker */
+    uint8_t hops;        /* and how often it has looked for the session of one message */
     uint8_t bad;         /* messages that made no sense, in a row */
     bool discovery;      /* only Binding (RFC 7443) */
     bool relayed;        /* it carries a peer's data now */
@@ -95,7 +97,8 @@ struct client_socket {
     uint32_t heard;                /* by which the client is heard without this one */
 };
 
-/* A session that has just come into being here, or whose client has moved. */
+/* A session that has just come into being here, or whose client has moved.  `was` may be of any
+ * transport, or nobody's. */
 struct newcomer {
     bool pending;
     bool moved; /* the client has another address than before */
@@ -181,6 +184,7 @@ struct worker {
 /* --- worker.c: letters to other workers ---------------------------------------------------------
  */
 
+struct errand;
 struct forward_list;
 struct session_parcel;
 struct stray;
@@ -188,6 +192,7 @@ struct stray;
 /* 0; -ENOSPC: its mail is full, nothing was taken. */
 MUST_USE int worker_try_mail_session(struct worker *w, uint32_t to, struct session_parcel *parcel);
 MUST_USE int worker_try_mail_stray(struct worker *w, uint32_t to, struct stray *stray);
+MUST_USE int worker_try_mail_errand(struct worker *w, uint32_t to, struct errand *errand);
 MUST_USE int worker_try_mail_forwards(struct worker *w, uint32_t to, struct forward_list *list);
 
 /* These are not refused. */
@@ -288,12 +293,29 @@ void stray_tell(struct worker *w, uint32_t to);
 struct forward_list;
 void stray_told(struct worker *w, struct forward_list *list); /* takes it */
 
+/* The client of `tuple` is here again. */
+void stray_recall(struct worker *w, const struct five_tuple *tuple);
+
 /* True: `pkt` was sent on. */
 bool stray_forward(struct worker *w, const struct five_tuple *tuple, const struct pkt *pkt);
 
 /* Let go of what has timed out; all of it. */
 void stray_tick(struct worker *w);
 void stray_forget(struct worker *w);
+
+/* --- elsewhere.c: requests whose session is another worker's
+ * ----------------------------------------
+ */
+
+struct errand;
+
+/* Have worker `to` judge `pkt`, which came as a datagram or by an association: that goes along, and
+ * comes back if nothing holds it there. */
+void elsewhere_send(struct worker *w, uint32_t to, const struct pkt *pkt);
+
+/* One has come.  Takes `errand`. */
+void elsewhere_take(struct worker *w, struct errand *errand);
+void elsewhere_drop(struct errand *errand);
 
 /* --- travel.c -----------------------------------------------------------------------------------
  */
@@ -312,6 +334,12 @@ MUST_USE int travel_answer(struct session_parcel *parcel, const uint8_t *data, u
  * or not, after all. */
 void travel_place(struct session_parcel *parcel, uint32_t socket);
 void travel_unplace(struct session_parcel *parcel);
+
+/* Its client is heard by this socket of its item. */
+void travel_heard(struct session_parcel *parcel, uint32_t socket);
+
+/* Send it to worker `to`.  0; -ENOSPC: its mail is full, nothing was taken. */
+MUST_USE int travel_mail(struct worker *w, uint32_t to, struct session_parcel *parcel);
 
 /* Take in what another worker has packed: a chain of sessions. */
 void travel_unpack(struct worker *w, struct session_parcel *chain);
@@ -356,8 +384,8 @@ extern const struct stream_handler client_stream_handler;
 /* Go on with those that waited for a key. */
 void client_stream_resume(struct worker *w);
 
-/* A connection from another worker. */
-void client_stream_adopt(struct worker *w, struct stream_parcel *parcel);
+/* A connection from another worker.  NULL: closed, without room. */
+struct stream *client_stream_adopt(struct worker *w, struct stream_parcel *parcel);
 
 int client_dtls_new(struct worker *w, struct hash_key key);
 void client_dtls_free(struct worker *w);
@@ -367,6 +395,9 @@ void client_dtls_free(struct worker *w);
 enum { CLIENT_DTLS_DATAGRAMS = 16 };
 
 void client_dtls_keep(struct worker *w, const struct pkt *pkt);
+
+/* A message of the association was judged: how long it may be idle from now on. */
+void client_dtls_set_idle(struct worker *w, struct dtls_client *client);
 void client_dtls_serve(struct worker *w);
 
 /* Use the settings in force: everywhere, and for a listener that is new. */

@@ -54,7 +54,8 @@ int turn_tables_init(struct turn_tables *t, struct wheel *wheel, struct hash_key
     t->tomb_slab = slab_new(sizeof(struct turn_tombstone), MAX_TOMBSTONES);
     t->mobile_slab = slab_new(sizeof(struct turn_mobile), max_allocations);
     t->name_slab = slab_new(sizeof(struct turn_name) + SHORT_NAME, max_allocations);
-    t->long_name_slab = slab_new(sizeof(struct turn_name) + CREDENTIAL_NAME_MAX, max_allocations);
+    t->long_name_slab = slab_new(
+        sizeof(struct turn_name) + CREDENTIAL_NAME_MAX + CREDENTIAL_ACCOUNT_MAX, max_allocations);
     if (t->alloc_slab == NULL || t->perm_slab == NULL || t->chan_slab == NULL ||
         t->conn_slab == NULL || t->tomb_slab == NULL || t->mobile_slab == NULL ||
         t->name_slab == NULL || t->long_name_slab == NULL) {
@@ -188,10 +189,19 @@ const struct turn_tombstone *turn_tombstone_find(struct turn_tables *t,
     return table_find(&t->by_tid, &key);
 }
 
+/* Bytes of a name and of what quotas count of it, which may stand behind it. */
+static size_t name_total(size_t len, size_t quota_from, size_t quota_len)
+{
+    return len > quota_from + quota_len ? len : quota_from + quota_len;
+}
+
 static void name_put(struct turn_tables *t, struct turn_name *name)
 {
     if (name != NULL) {
-        slab_put(name->len <= SHORT_NAME ? t->name_slab : t->long_name_slab, name);
+        slab_put(name_total(name->len, name->quota_from, name->quota_len) <= SHORT_NAME
+                     ? t->name_slab
+                     : t->long_name_slab,
+                 name);
     }
 }
 
@@ -263,16 +273,18 @@ struct turn_alloc *turn_alloc_again(struct turn_tables *t, const struct five_tup
 int turn_alloc_set_user(struct turn_tables *t, struct turn_alloc *alloc, struct bytes name,
                         uint16_t quota_from, uint16_t quota_len)
 {
-    assert(name.n <= CREDENTIAL_NAME_MAX && (size_t)quota_from + quota_len <= name.n);
-    struct turn_name *user = slab_get(name.n <= SHORT_NAME ? t->name_slab : t->long_name_slab);
+    const size_t total = name_total(name.n, quota_from, quota_len);
+
+    assert(name.n <= CREDENTIAL_NAME_MAX && total <= CREDENTIAL_NAME_MAX + CREDENTIAL_ACCOUNT_MAX);
+    struct turn_name *user = slab_get(total <= SHORT_NAME ? t->name_slab : t->long_name_slab);
     if (user == NULL) {
         return -ENOMEM;
     }
     user->len = (uint16_t)name.n;
     user->quota_from = quota_from;
     user->quota_len = quota_len;
-    if (name.n > 0) {
-        memcpy(user->bytes, name.p, name.n);
+    if (total > 0) {
+        memcpy(user->bytes, name.p, total);
     }
     name_put(t, alloc->user);
     alloc->user = user;
@@ -287,6 +299,13 @@ struct bytes turn_alloc_user(const struct turn_alloc *alloc)
 struct bytes turn_alloc_quota_user(const struct turn_alloc *alloc)
 {
     return (struct bytes){alloc->user->bytes + alloc->user->quota_from, alloc->user->quota_len};
+}
+
+struct bytes turn_alloc_told_user(const struct turn_alloc *alloc)
+{
+    return alloc->user->quota_from < alloc->user->len || alloc->user->quota_len == 0
+               ? turn_alloc_user(alloc)
+               : turn_alloc_quota_user(alloc);
 }
 
 struct turn_relay *turn_alloc_relay(struct turn_alloc *alloc, uint8_t family)

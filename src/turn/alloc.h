@@ -25,10 +25,18 @@
 /* A user's name, as long as it is. */
 struct turn_name {
     uint16_t len;
-    uint16_t quota_from; /* the part that quotas count */
+    uint16_t quota_from; /* what quotas count: a part of the name, or behind it */
     uint16_t quota_len;
     uint8_t bytes[];
 };
+
+/* Bytes of the name, and of what quotas count where that stands behind it. */
+static inline size_t turn_name_bytes(const struct turn_name *name)
+{
+    const size_t end = (size_t)name->quota_from + name->quota_len;
+
+    return name->len > end ? name->len : end;
+}
 
 /* One relayed transport address. */
 struct turn_relay {
@@ -97,7 +105,8 @@ struct turn_conn_request {
     uint8_t transmit_count;
     uint8_t integrity; /* enum turn_integrity */
     uint8_t key_len;
-    uint8_t key[CRYPTO_SHA256_LEN]; /* as it was when the request was proven; wiped when answered */
+    uint8_t
+        key[CREDENTIAL_MAC_MAX]; /* as it was when the request was proven; wiped at the answer */
 };
 
 struct turn_conn {
@@ -134,6 +143,7 @@ struct turn_alloc {
     struct bucket *shared;       /* the two while the path below takes from them, too; or NULL */
     uint32_t limit;              /* its handle of those, or 0 */
     uint32_t flow_count;         /* channels that the path below has */
+    uint32_t realm;              /* id of struct turn_realm */
     struct turn_perm *last_perm; /* that was asked for with turn_perm_again(), or NULL */
     struct turn_chan *last_chan; /* and turn_chan_again(), turn_chan_with() */
     struct list perms;
@@ -145,6 +155,8 @@ struct turn_alloc {
     uint64_t reservation; /* RESERVATION-TOKEN that was granted, or 0 */
     struct turn_name *user;
     struct credential_key key; /* proves requests without asking anybody */
+    uint64_t until_ms;         /* no lifetime beyond it: the token's end (RFC 7635); 0: none */
+    uint64_t origin;           /* turn_origin_mark() of the Allocate */
     struct turn_traffic traffic;
     uint32_t perm_count;
     uint32_t gate_generation; /* the configuration whose gate has judged it */
@@ -230,11 +242,16 @@ void turn_alloc_readdress(struct turn_tables *t, struct turn_alloc *alloc,
 /* The allocation with that number, or NULL. */
 struct turn_alloc *turn_alloc_numbered(const struct turn_tables *t, uint64_t session);
 
-/* Give `alloc` a copy of a user's name.  0 or -ENOMEM. */
+/* Give `alloc` a copy of a user's name, `name.n` bytes, and of what quotas count, which may stand
+ * behind these.  0 or -ENOMEM. */
 MUST_USE int turn_alloc_set_user(struct turn_tables *t, struct turn_alloc *alloc, struct bytes name,
                                  uint16_t quota_from, uint16_t quota_len);
 struct bytes turn_alloc_user(const struct turn_alloc *alloc);
 struct bytes turn_alloc_quota_user(const struct turn_alloc *alloc);
+
+/* The user as the administrator is told of him: what quotas count where the name itself says
+ * nothing. */
+struct bytes turn_alloc_told_user(const struct turn_alloc *alloc);
 
 /* The relay of `family`, or NULL when there is none. */
 struct turn_relay *turn_alloc_relay(struct turn_alloc *alloc, uint8_t family);

@@ -5,8 +5,10 @@
 
 #include "turn/turn_int.h"
 
-uint32_t turn_grant_lifetime(const struct turn_config *config, const struct turn_req *req)
+uint32_t turn_grant_lifetime(const struct turn_call *call)
 {
+    const struct turn_config *config = call->server->config;
+    const struct turn_req *req = call->req;
     uint32_t lifetime = config->default_lifetime_s;
 
     if ((req->has & HAS_LIFETIME) != 0) {
@@ -16,7 +18,8 @@ uint32_t turn_grant_lifetime(const struct turn_config *config, const struct turn
             lifetime = asked;
         }
     }
-    return lifetime;
+    return call->lifetime_cap_s > 0 && lifetime > call->lifetime_cap_s ? call->lifetime_cap_s
+                                                                       : lifetime;
 }
 
 /* What the attributes ask for, once their combination is found to be legal. */
@@ -124,44 +127,6 @@ static enum stun_code read_wish(struct turn_call *call, struct wish *wish)
     return STUN_OK;
 }
 
-static enum turn_alternate_kind alternate_kind(uint32_t transport)
-{
-    switch (transport) {
-    case NET_TCP:
-        return TURN_ALTERNATE_TCP;
-    case NET_TLS:
-    case NET_DTLS:
-        return TURN_ALTERNATE_TLS;
-    default:
-        return TURN_ALTERNATE_UDP;
-    }
-}
-
-/* Where the client is sent instead (RFC 8489 section 10): a server of its own family first, one of
- * the other family after it. */
-static bool redirect(struct turn_call *call)
-{
-    const enum turn_alternate_kind kind = alternate_kind(call->tuple.protocol);
-    const struct turn_alternates *list = &call->server->config->alternates[kind];
-    uint32_t *next = &call->server->next_alternate[kind];
-    const uint32_t first = *next;
-    const struct turn_alternate *other = NULL;
-
-    for (size_t i = 0; i < list->count; i++) {
-        const struct turn_alternate *at = &list->items[(first + i) % list->count];
-        if (at->addr.family != call->tuple.client.family) {
-            other = other == NULL ? at : other;
-        } else if (call->alternate_count == 0) {
-            call->alternate[call->alternate_count++] = at;
-            *next = (uint32_t)((first + i + 1) % list->count);
-        }
-    }
-    if (call->alternate_count == 1 && other != NULL) {
-        call->alternate[call->alternate_count++] = other;
-    }
-    return call->alternate_count > 0;
-}
-
 /* Open one relay of `alloc`. */
 static enum stun_code open_relay(struct turn_call *call, struct turn_alloc *alloc, uint8_t family,
                                  enum turn_port_want port)
@@ -235,6 +200,10 @@ static struct turn_alloc *make_record(struct turn_call *call)
     }
     alloc->listener = call->pkt->port;
     alloc->key = call->user_key;
+    alloc->realm = call->realm_id;
+    alloc->origin = turn_origin_mark(call->server->config, call->req);
+    alloc->until_ms =
+        call->lifetime_cap_s > 0 ? call->now_ms + (uint64_t)call->lifetime_cap_s * 1000 : 0;
     memcpy(alloc->tid, call->req->msg.tid, STUN_TID);
     bucket_init(&alloc->bucket[0]);
     bucket_init(&alloc->bucket[1]);
@@ -256,7 +225,7 @@ static enum stun_code create(struct turn_call *call, const struct wish *wish)
             goto discard;
         }
     }
-    switch (s->fx.quota_take(s->fx.arg, turn_alloc_quota_user(alloc))) {
+    switch (s->fx.quota_take(s->fx.arg, alloc->realm, turn_alloc_quota_user(alloc))) {
     case 0:
         break;
     case -EDQUOT:
@@ -272,7 +241,7 @@ static enum stun_code create(struct turn_call *call, const struct wish *wish)
         code = open_relay(call, alloc, wish->family, wish->port);
     }
     if (code != STUN_OK) {
-        s->fx.quota_give(s->fx.arg, turn_alloc_quota_user(alloc));
+        s->fx.quota_give(s->fx.arg, alloc->realm, turn_alloc_quota_user(alloc));
         goto discard;
     }
     turn_alloc_wake_by(&s->tables, alloc, call->now_ms + (uint64_t)call->lifetime_s * 1000);
@@ -308,7 +277,7 @@ enum stun_code turn_on_allocate(struct turn_call *call)
     if (call->retransmission) {
         return repeat(call);
     }
-    const enum stun_code code = read_wish(call, &wish);
+    enum stun_code code = read_wish(call, &wish);
     if (code != STUN_OK) {
         return code;
     }
@@ -316,15 +285,16 @@ enum stun_code turn_on_allocate(struct turn_call *call)
     if (mobile && call->req->ticket.n > 0) {
         return STUN_BAD_REQUEST; /* RFC 8016 section 3.1.2 */
     }
-    if (mobile && (!turn_mobility_allowed(call) || wish.protocol != NET_UDP)) {
+    if (mobile && !turn_mobility_allowed(call)) {
         return STUN_MOBILITY_FORBIDDEN;
     }
-    if (!(wish.protocol == NET_TCP ? config->tcp_relay : config->udp_relay) || config->draining) {
+    if (!(wish.protocol == NET_TCP ? config->tcp_relay : config->udp_relay)) {
         return STUN_FORBIDDEN;
     }
-    if (call->integrity != TURN_NO_INTEGRITY && redirect(call)) {
-        return STUN_TRY_ALTERNATE;
+    code = turn_redirect(call);
+    if (code != STUN_OK) {
+        return code;
     }
-    call->lifetime_s = turn_grant_lifetime(config, call->req);
+    call->lifetime_s = turn_grant_lifetime(call);
     return create(call, &wish);
 }

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Classic STUN (RFC 3489) over DTLS: there is no such thing, and a request is told so (RFC 8489
- * section 11, RFC 7350 section 3). */
+/* Classic STUN (RFC 3489), whose messages have no magic cookie but a longer transaction ID.
+ *
+ * Over UDP, Binding requests are answered where that is switched on (RFC 5389 section 12.2).  Over
+ * DTLS there is no such thing, and a request is told so (RFC 8489 section 11, RFC 7350 section 3).
+ */
 #include <string.h>
 
 #include "turn/turn_int.h"
+#include "wire/stun_addr.h"
 
 enum { COOKIE_AT = 4, COOKIE_LEN = 4 };
 
-/* Parse a message as though it had the magic cookie that it lacks.  `*out` has its method, class
- * and ID. */
+/* Parse a message as though it had the magic cookie that it lacks. */
 static bool parse_without_cookie(const struct pkt *pkt, struct stun_msg *out)
 {
     uint8_t head[STUN_HEADER];
@@ -23,38 +26,75 @@ static bool parse_without_cookie(const struct pkt *pkt, struct stun_msg *out)
     if ((pkt->len & 3) != 0 || stun_msg_parse((struct bytes){head, STUN_HEADER}, out) < 0) {
         return false;
     }
+    out->whole = (struct bytes){pkt->data, pkt->len};
+    out->body = (struct bytes){pkt->data + STUN_HEADER, pkt->len - STUN_HEADER};
     out->tid = pkt->data + COOKIE_AT + COOKIE_LEN;
     return true;
 }
 
+/* TURN never uses this mechanism (RFC 8656 section 5), and what was SharedSecret is no method any
+ * more.  Credentials would be those of RFC 3489: who asks for them on every request gets none. */
+static bool is_served(const struct turn_config *config, const struct pkt *pkt,
+                      const struct stun_msg *msg)
+{
+    return config->rfc3489 && config->stun_enabled && !config->auth_binding &&
+           (pkt->transport == NET_UDP || pkt->transport == NET_PROXIED) &&
+           msg->method == STUN_BINDING;
+}
+
+/* RFC 3489 section 8.1. */
+static enum stun_code judge(struct turn_call *call)
+{
+    if (call->req->overrun) {
+        return STUN_BAD_REQUEST;
+    }
+    /* RESPONSE-ADDRESS, by which anybody could be sent an answer, is among the unknown ones. */
+    return call->req->unknown_count > 0 ? STUN_UNKNOWN_ATTRIBUTE : turn_behaviour_judge(call);
+}
+
+static enum turn_verdict serve(struct turn_server *s, struct pkt *pkt, const struct stun_msg *msg,
+                               uint64_t now_ms)
+{
+    struct turn_call call;
+    struct turn_req req;
+
+    turn_req_decode(msg, &req);
+    turn_req_disown(&req, HAS_PADDING | HAS_RESPONSE_PORT); /* these came later */
+    turn_behaviour_sift(s, pkt, &req);
+    turn_call_init(&call, s, pkt, &req, now_ms);
+    call.classic = true;
+    turn_count(&s->count.requests[STUN_BINDING], 1);
+    return turn_reply(&call, judge(&call));
+}
+
+void turn_classic_put(const struct turn_call *call, struct stun_out *out)
+{
+    stun_out_addr(out, STUN_MAPPED_ADDRESS, &call->pkt->remote);
+    turn_behaviour_put(call, out);
+}
+
+/* Say that this is not served. */
+static enum turn_verdict refuse(struct turn_server *s, struct pkt *pkt, const struct stun_msg *msg,
+                                uint64_t now_ms)
+{
+    const struct turn_req req = {.msg = *msg};
+    struct turn_call call;
+
+    turn_call_init(&call, s, pkt, &req, now_ms);
+    call.classic = true;
+    return turn_reply(&call, STUN_SERVER_ERROR);
+}
+
 enum turn_verdict turn_classic_message(struct turn_server *s, struct pkt *pkt, uint64_t now_ms)
 {
-    enum { ANSWER_MAX = 64 };
-
-    uint8_t answer[ANSWER_MAX];
     struct stun_msg msg;
-    struct stun_out out;
 
-    if (pkt->transport != NET_DTLS || !parse_without_cookie(pkt, &msg) ||
-        msg.class != STUN_REQUEST) {
+    if (!parse_without_cookie(pkt, &msg) || msg.class != STUN_REQUEST) {
         return turn_drop(s, DROP_BAD_MESSAGE);
     }
-    if (!turn_may_answer(s, pkt, now_ms)) {
-        return turn_drop(s, DROP_UNAUTH_RATE);
+    if (is_served(s->config, pkt, &msg)) {
+        return serve(s, pkt, &msg, now_ms);
     }
-    stun_out_begin(&out, answer, sizeof(answer), stun_type(msg.method, STUN_ERROR), msg.tid);
-    stun_out_error(&out, STUN_SERVER_ERROR, stun_code_phrase(STUN_SERVER_ERROR));
-    const int len = stun_out_end(&out);
-    if (len < 0 || (uint32_t)len > pkt->cap) {
-        return turn_drop(s, DROP_INTERNAL);
-    }
-    /* What stood in place of the cookie is part of a 128-bit ID. */
-    memcpy(answer + COOKIE_AT, pkt->data + COOKIE_AT, COOKIE_LEN);
-    pkt->data = pkt->buf + PKT_HEADROOM;
-    pkt->len = (uint32_t)len;
-    memcpy(pkt->data, answer, (size_t)len);
-    pkt->tos = 0;
-    pkt->df = false;
-    turn_count(&s->count.refused_300_to_599[STUN_SERVER_ERROR - 300], 1);
-    return TURN_TO_CLIENT;
+    return pkt->transport == NET_DTLS ? refuse(s, pkt, &msg, now_ms)
+                                      : turn_drop(s, DROP_BAD_MESSAGE);
 }

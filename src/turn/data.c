@@ -54,7 +54,8 @@ static NOINLINE enum drop over_any(struct turn_server *s, struct turn_alloc *all
     if (s->config->limit_capacity && !capacity_take(s, way, bytes, now_ms)) {
         return DROP_CAPACITY;
     }
-    if (s->config->max_bps != 0 && !share_take(alloc, way, s->config->max_bps, bytes, now_ms)) {
+    const uint64_t max_bps = turn_alloc_realm(s, alloc)->max_bps;
+    if (max_bps != 0 && !share_take(alloc, way, max_bps, bytes, now_ms)) {
         if (s->config->limit_capacity) {
             s->lease[way] += bytes; /* it is not relayed: the server's share is left */
         }
@@ -67,7 +68,7 @@ static NOINLINE enum drop over_any(struct turn_server *s, struct turn_alloc *all
 static inline enum drop over_limit(struct turn_server *s, struct turn_alloc *alloc,
                                    enum direction way, uint32_t bytes, uint64_t now_ms)
 {
-    return s->config->max_bps == 0 && !s->config->limit_capacity
+    return turn_alloc_realm(s, alloc)->max_bps == 0 && !s->config->limit_capacity
                ? DROP_COUNT
                : over_any(s, alloc, way, bytes, now_ms);
 }
@@ -199,7 +200,7 @@ enum turn_verdict turn_on_send(struct turn_server *s, struct pkt *pkt, const str
     if (turn_perm_again(&s->tables, alloc, &peer->ip, now_ms) == NULL) {
         return turn_drop(s, DROP_NO_PERMISSION);
     }
-    if (gate_check_addr(s->config->gate, peer) != GATE_OPEN) {
+    if (gate_check_addr(turn_alloc_realm(s, alloc)->gate, peer) != GATE_OPEN) {
         return turn_drop(s, DROP_PEER_DENIED);
     }
     const enum drop limit = over_limit(s, alloc, TO_PEER, pkt->len, now_ms);
@@ -212,13 +213,21 @@ enum turn_verdict turn_on_send(struct turn_server *s, struct pkt *pkt, const str
     return send_to_peer(s, alloc, relay, pkt);
 }
 
-/* How long a message to the client may be: `stream_max` on a stream. */
+/* How long a message to the client may be: `stream_max` on a stream; 0: it is away. */
 static uint32_t message_max(const struct five_tuple *tuple, uint32_t stream_max)
 {
     if (tuple->protocol == NET_UDP || tuple->protocol == NET_PROXIED) {
         return tuple->client.family == NET_V4 ? UDP_MAX_V4 : UDP_MAX_V6;
     }
+    if (tuple->protocol == 0) {
+        return 0;
+    }
     return net_is_stream(tuple->protocol) ? stream_max : DTLS_MAX;
+}
+
+static enum drop too_big(const struct turn_alloc *alloc)
+{
+    return turn_client_away(alloc) ? DROP_CLIENT_AWAY : DROP_TOO_BIG;
 }
 
 static void put_attr_head(uint8_t *at, uint16_t type, uint16_t len)
@@ -253,7 +262,7 @@ static enum drop wrap_data(struct turn_server *s, const struct turn_alloc *alloc
 
     if (head + len + padding > message_max(&alloc->tuple, STREAM_STUN_MAX) ||
         !pkt_append_zeros(pkt, padding)) {
-        return DROP_TOO_BIG;
+        return too_big(alloc);
     }
     put_data_head(s, pkt_prepend(pkt, head), &pkt->remote, STUN_DATA_ATTR, len);
     return DROP_COUNT;
@@ -269,7 +278,7 @@ static enum drop wrap_channel(const struct turn_alloc *alloc, const struct turn_
 
     if (CHANNEL_HEAD + len + padding > message_max(&alloc->tuple, STREAM_CHANNEL_MAX) ||
         (padding > 0 && !pkt_append_zeros(pkt, padding))) {
-        return DROP_TOO_BIG;
+        return too_big(alloc);
     }
     channel_data_head(pkt_prepend(pkt, CHANNEL_HEAD), (uint16_t)chan->number.number, (uint16_t)len);
     return DROP_COUNT;
@@ -292,7 +301,8 @@ enum turn_verdict turn_server_peer_packet(struct turn_server *s, struct turn_rel
     }
     const struct turn_chan *chan = turn_chan_with(&s->tables, alloc, &pkt->remote, now_ms);
     why = DROP_PEER_DENIED; /* a channel's transport address was judged when it was bound */
-    if (chan == NULL && gate_check_addr(s->config->gate, &pkt->remote) != GATE_OPEN) {
+    if (chan == NULL &&
+        gate_check_addr(turn_alloc_realm(s, alloc)->gate, &pkt->remote) != GATE_OPEN) {
         goto drop;
     }
     why = chan != NULL ? wrap_channel(alloc, chan, pkt) : wrap_data(s, alloc, pkt);
@@ -340,6 +350,9 @@ enum turn_verdict turn_server_peer_icmp(struct turn_server *s, struct turn_relay
     }
     if (!icmp_relayed(family, icmp->type)) {
         return turn_drop(s, DROP_ICMP_OTHER);
+    }
+    if (turn_client_away(alloc)) {
+        return turn_drop(s, DROP_CLIENT_AWAY);
     }
     /* The datagram's destination needs the permission, not the router that complains. */
     if (turn_perm_find(&s->tables, alloc, &icmp->peer.ip, now_ms) == NULL) {

@@ -26,6 +26,7 @@
     X(PEER_FAMILY, "peer-family")                                                                  \
     X(BANDWIDTH, "bandwidth")         /* max-bps */                                                \
     X(CAPACITY, "capacity")           /* bps-capacity */                                           \
+    X(CLIENT_AWAY, "client-away")     /* its connection is gone; it may come back (RFC 8016) */    \
     X(TOO_BIG, "too-big")             /* does not fit a datagram any more */                       \
     X(ICMP_OTHER, "icmp-other")       /* a type that is not relayed */                             \
     X(TUNNEL_CLIENT, "tunnel-client") /* RFC 8656 section 21.4 */                                  \

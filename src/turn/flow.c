@@ -38,7 +38,7 @@ static void add_traffic(struct turn_server *s, struct turn_alloc *alloc,
 /* True when both paths keep to the allocation's bandwidth: it is shared, or there is no bound. */
 static bool limit_get(struct turn_server *s, struct turn_alloc *alloc)
 {
-    if (s->config->max_bps == 0 || alloc->limit != 0) {
+    if (turn_alloc_realm(s, alloc)->max_bps == 0 || alloc->limit != 0) {
         return true;
     }
     alloc->limit = s->fx.limit_open(s->fx.arg, alloc->bucket, &alloc->shared);
@@ -146,12 +146,18 @@ static void update_chan(struct turn_server *s, struct turn_alloc *alloc, struct 
 /* --- an allocation ------------------------------------------------------------------------------
  */
 
+/* The path below knows one rate: a realm with another, or without one, stays here. */
+static bool rate_is_common(const struct turn_server *s, const struct turn_alloc *alloc)
+{
+    return turn_alloc_realm(s, alloc)->max_bps == s->config->main.max_bps;
+}
+
 /* May the path below have channels of it?  Of a client that is moving (RFC 8016) the core has to
  * see whether data comes from the new address; what the rules in force have not judged waits. */
 static bool may_hand_over(const struct turn_server *s, const struct turn_alloc *alloc)
 {
     return s->config->turn_enabled && !s->config->draining &&
-           !(alloc->mobile != NULL && alloc->mobile->moving) &&
+           !(alloc->mobile != NULL && alloc->mobile->moving) && rate_is_common(s, alloc) &&
            alloc->gate_generation == s->tables.generation;
 }
 
@@ -165,7 +171,7 @@ static void update(struct turn_server *s, struct turn_alloc *alloc, const struct
         turn_flow_end(s, alloc, NULL);
         return;
     }
-    if (s->config->max_bps != 0 && alloc->limit == 0 && alloc->flow_count > 0) {
+    if (turn_alloc_realm(s, alloc)->max_bps != 0 && alloc->limit == 0 && alloc->flow_count > 0) {
         turn_flow_end(s, alloc, NULL); /* from before there was a bound */
     }
     LIST_EACH (node, &alloc->chans) {

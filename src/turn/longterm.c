@@ -61,6 +61,9 @@ static enum stun_code judge_algorithms(const struct turn_req *req, enum turn_alg
 
 static struct bytes key_for(const struct credential_key *key, uint16_t algorithm)
 {
+    if (key->mac_len > 0) {
+        return (struct bytes){key->mac, key->mac_len};
+    }
     if (algorithm == ALGORITHM_SHA256) {
         return (struct bytes){key->sha256, key->has_sha256 ? sizeof(key->sha256) : 0};
     }
@@ -93,7 +96,7 @@ static bool userhash_denotes(const struct turn_call *call, struct bytes name)
     if ((call->req->has & HAS_USERHASH) == 0) {
         return true;
     }
-    return crypto_longterm_userhash(name, bytes_of(call->server->config->realm), hash) == 0 &&
+    return crypto_longterm_userhash(name, bytes_of(call->realm->name), hash) == 0 &&
            crypto_equal(hash, call->req->userhash.p, sizeof(hash));
 }
 
@@ -108,10 +111,34 @@ static bool names_user_of(const struct turn_call *call, const struct turn_alloc 
 {
     const struct bytes user = turn_alloc_user(alloc);
 
+    if (alloc->key.mac_len > 0) {
+        return true; /* a mac_key is its own proof; the kid only tells what opens the next token */
+    }
     if ((call->req->has & HAS_USERNAME) != 0 && !bytes_equal(call->req->username, user)) {
         return false;
     }
     return userhash_denotes(call, user);
+}
+
+/* Whole seconds until then, at least one; 0 when there is no such time. */
+static uint32_t seconds_left(uint64_t until_ms, uint64_t now_ms)
+{
+    if (until_ms == 0) {
+        return 0;
+    }
+    const uint64_t left_s = (until_ms - now_ms) / 1000;
+    return left_s > 0 ? (uint32_t)left_s : 1;
+}
+
+void turn_take_user(struct turn_call *call, const struct turn_alloc *alloc)
+{
+    const struct turn_name *user = alloc->user;
+
+    call->user_key = alloc->key;
+    call->found.name_len = user->len;
+    call->found.quota_from = user->quota_from;
+    call->found.quota_len = user->quota_len;
+    memcpy(call->found.name, user->bytes, turn_name_bytes(user));
 }
 
 /* Try the key that made the allocation: what it proves needs no look-up, and an established session
@@ -123,14 +150,13 @@ static int try_allocation(struct turn_call *call, uint16_t algorithm)
     if (alloc == NULL || alloc->user == NULL || !names_user_of(call, alloc)) {
         return -EPERM;
     }
+    if (alloc->until_ms != 0 && alloc->until_ms <= call->now_ms) {
+        return -EPERM; /* its token is too old: come with another */
+    }
     const int err = check_integrity(call, key_for(&alloc->key, algorithm));
     if (err == 0) {
-        const struct turn_name *user = alloc->user;
-        call->user_key = alloc->key;
-        call->found.name_len = user->len;
-        call->found.quota_from = user->quota_from;
-        call->found.quota_len = user->quota_len;
-        memcpy(call->found.name, user->bytes, user->len);
+        turn_take_user(call, alloc);
+        call->lifetime_cap_s = seconds_left(alloc->until_ms, call->now_ms);
     }
     return err;
 }
@@ -151,20 +177,47 @@ static int find_keys(struct turn_call *call, struct credential_query *query, boo
     return s->fx.key_find(s->fx.arg, query, &call->found);
 }
 
+/* A credential may be of a realm of its own (the key of a token): then that is the session's. */
+static bool take_realm(struct turn_call *call)
+{
+    const struct turn_server *s = call->server;
+    const struct bytes name = {call->found.realm, call->found.realm_len};
+    uint32_t id;
+
+    if (name.n == 0) {
+        return true;
+    }
+    if (turn_realm_find(s->config, name, &id) < 0 ||
+        (own_alloc(call) != NULL && own_alloc(call)->realm != id)) {
+        return false;
+    }
+    call->realm_id = id;
+    call->realm = turn_realm_at(s->config, id);
+    return true;
+}
+
 /* Find the user and try each key.  0; -EPERM (unknown, or wrong integrity); -EAGAIN; -EBUSY; -EIO.
  */
 static int try_look_up(struct turn_call *call, uint16_t algorithm, bool valid)
 {
     const struct turn_req *req = call->req;
+    const bool token = (req->has & HAS_ACCESS_TOKEN) != 0;
     struct credential_query query = {
+        .realm = bytes_of(call->realm->name),
+        .token = token ? req->token : (struct bytes){NULL, 0},
+        .client = &call->pkt->remote,
+        .transport = (uint8_t)call->pkt->transport,
         .username = (req->has & HAS_USERNAME) != 0 ? req->username : (struct bytes){NULL, 0},
         .userhash = (req->has & HAS_USERHASH) != 0 ? req->userhash : (struct bytes){NULL, 0},
         .allocate = req->msg.method == STUN_ALLOCATE,
         .proven = false,
     };
-    const int err = find_keys(call, &query, valid);
+    const int err = call->realm->gone ? -ENOENT : find_keys(call, &query, valid);
     if (err < 0) {
         return err == -ENOENT ? -EPERM : err;
+    }
+    if (!take_realm(call)) {
+        return -EPERM;
     }
     if (!userhash_denotes(call, (struct bytes){call->found.name, call->found.name_len})) {
         return -EPERM; /* USERNAME and USERHASH of different users */
@@ -173,6 +226,7 @@ static int try_look_up(struct turn_call *call, uint16_t algorithm, bool valid)
         const int match = check_integrity(call, key_for(&call->found.key[i], algorithm));
         if (match != -EPERM) {
             call->user_key = call->found.key[i];
+            call->lifetime_cap_s = call->found.lifetime_s;
             return match;
         }
     }
@@ -182,8 +236,9 @@ static int try_look_up(struct turn_call *call, uint16_t algorithm, bool valid)
 /* What must be there once an integrity attribute is (RFC 8489 section 9.2.4). */
 static bool is_complete(const struct turn_req *req)
 {
-    return (req->has & (HAS_USERNAME | HAS_USERHASH)) != 0 && (req->has & HAS_REALM) != 0 &&
-           (req->has & HAS_NONCE) != 0 &&
+    /* A token needs no REALM (RFC 7635 section 5, RFC 8656 section 21.1.6). */
+    return (req->has & (HAS_USERNAME | HAS_USERHASH)) != 0 &&
+           (req->has & (HAS_REALM | HAS_ACCESS_TOKEN)) != 0 && (req->has & HAS_NONCE) != 0 &&
            (req->bad & (HAS_USERNAME | HAS_USERHASH | HAS_REALM | HAS_NONCE)) == 0;
 }
 
@@ -191,11 +246,41 @@ static bool is_complete(const struct turn_req *req)
  * on it is this one that proves his session's requests without asking anybody. */
 static void take_key(struct turn_call *call)
 {
-    const struct bytes user = {call->found.name, call->found.name_len};
+    struct turn_alloc *alloc = call->alloc;
 
-    if (call->alloc != NULL && bytes_equal(user, turn_alloc_user(call->alloc))) {
-        call->alloc->key = call->user_key;
+    if (alloc != NULL && turn_is_owner(call, alloc)) {
+        alloc->key = call->user_key;
+        alloc->until_ms =
+            call->lifetime_cap_s > 0 ? call->now_ms + (uint64_t)call->lifetime_cap_s * 1000 : 0;
     }
+}
+
+bool turn_is_owner(const struct turn_call *call, const struct turn_alloc *alloc)
+{
+    const struct bytes user = {call->found.name, call->found.name_len};
+    const struct credential_key *key = &call->user_key;
+
+    if (call->realm_id != alloc->realm || (key->mac_len > 0) != (alloc->key.mac_len > 0)) {
+        return false;
+    }
+    if (key->mac_len == 0) {
+        return bytes_equal(user, turn_alloc_user(alloc));
+    }
+    /* A kid is many people's, and changes when keys do (RFC 7635 section 9: the new token refreshes
+     * what there is): on its own 5-tuple a client may come with a new token, from anywhere else it
+     * is known by the one it had. */
+    return (call->alloc == alloc && call->ticket == TURN_NO_TICKET) ||
+           (key->mac_len == alloc->key.mac_len &&
+            crypto_equal(key->mac, alloc->key.mac, key->mac_len));
+}
+
+bool turn_token_unknown(struct turn_call *call)
+{
+    if ((call->req->has & HAS_ACCESS_TOKEN) == 0 || call->server->config->third_party) {
+        return false;
+    }
+    call->refused_attr = STUN_ACCESS_TOKEN;
+    return true;
 }
 
 int turn_authenticate(struct turn_call *call)
@@ -203,7 +288,8 @@ int turn_authenticate(struct turn_call *call)
     struct turn_server *s = call->server;
     const struct turn_req *req = call->req;
     const uint32_t integrity = HAS_MI | HAS_MI256;
-    enum turn_algorithms offered = s->config->algorithms;
+    const struct turn_realm *realm = call->realm;
+    enum turn_algorithms offered = realm->algorithms;
     uint16_t algorithm;
 
     if (((req->has | req->bad) & integrity) == 0) {
@@ -223,19 +309,33 @@ int turn_authenticate(struct turn_call *call)
         return STUN_STALE_NONCE;
     }
     call->proven = true;
+    if (turn_token_unknown(call)) {
+        return STUN_UNKNOWN_ATTRIBUTE; /* nothing else in it could prove anybody */
+    }
     if (judge_algorithms(req, offered, &algorithm) != STUN_OK) {
         return STUN_BAD_REQUEST;
     }
     const bool legacy =
         ((req->has | req->bad) & (HAS_PASSWORD_ALGORITHM | HAS_PASSWORD_ALGORITHMS)) == 0;
-    if (!bytes_equal(req->realm, bytes_of(s->config->realm)) ||
-        (algorithm == ALGORITHM_MD5 && s->config->algorithms == TURN_ALG_SHA256) ||
-        ((req->has & HAS_USERHASH) != 0 && !s->config->username_anonymity)) {
+    const bool token = (req->has & HAS_ACCESS_TOKEN) != 0;
+    const bool by_mac_key = own_alloc(call) != NULL && own_alloc(call)->key.mac_len > 0;
+    const bool realm_fits = bytes_equal(req->realm, bytes_of(realm->name));
+    /* A mac_key is of no realm (RFC 8656 section 21.1.6) and of no password algorithm. */
+    if (!(realm_fits || by_mac_key || (token && (req->has & HAS_REALM) == 0)) ||
+        (algorithm == ALGORITHM_MD5 && realm->algorithms == TURN_ALG_SHA256 && !token &&
+         !by_mac_key) ||
+        ((req->has & HAS_USERHASH) != 0 && !realm->username_anonymity)) {
         return STUN_UNAUTHENTICATED;
     }
-    int err = try_allocation(call, algorithm);
-    if (err == -EPERM) {
+    /* A token is opened first: it may be a younger one with the mac_key that is known already. */
+    int err = token ? -EPERM : try_allocation(call, algorithm);
+    bool looked_up = err == -EPERM;
+    if (looked_up) {
         err = try_look_up(call, algorithm, nonce == TURN_NONCE_VALID);
+    }
+    if (err == -EPERM && token) {
+        looked_up = false;
+        err = try_allocation(call, algorithm);
     }
     if (err == -EPERM) {
         return STUN_UNAUTHENTICATED;
@@ -250,8 +350,13 @@ int turn_authenticate(struct turn_call *call)
     if (nonce != TURN_NONCE_VALID && !(nonce == TURN_NONCE_STALE && call->retransmission)) {
         return STUN_STALE_NONCE;
     }
-    take_key(call);
+    if (looked_up) {
+        take_key(call);
+    }
     call->integrity = legacy ? TURN_MI : TURN_MI256;
+    if (call->user_key.mac_len > 0) { /* RFC 7635 knows no password algorithm: as it was asked */
+        call->integrity = (req->has & HAS_MI256) != 0 ? TURN_MI256 : TURN_MI;
+    }
     call->key = key_for(&call->user_key, algorithm);
     return STUN_OK;
 }

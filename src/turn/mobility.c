@@ -7,7 +7,10 @@
  *   A ---+--- A, coming to B ----------------+--- B
  *              packets to the client go to A      A is free for others
  *
- * Each success makes a new ticket; the one before is good only for that Refresh, once more. */
+ * Each success makes a new ticket; the one before is good only for that Refresh, once more.
+ *
+ * A client whose connection ends while it is at A alone is away: its allocation waits for it, until
+ * its time is over, and then it arrives at B at once. */
 #include <errno.h>
 #include <string.h>
 
@@ -153,7 +156,7 @@ int turn_mobility_find(struct turn_call *call)
 {
     struct turn_server *s = call->server;
     struct turn_ticket_content content;
-    uint64_t mark = 0;
+    uint32_t mark = 0;
 
     if (!turn_mobility_allowed(call)) {
         call->ticket = TURN_TICKET_FORBIDDEN;
@@ -260,6 +263,9 @@ enum stun_code turn_mobility_move(struct turn_call *call)
     if (call->ticket == TURN_TICKET_AGAIN) {
         return turn_mobility_repeat(call, alloc);
     }
+    if (alloc->protocol == NET_TCP && !net_is_stream(call->tuple.protocol)) {
+        return STUN_BAD_REQUEST; /* RFC 6062 section 4: its control connection is a stream */
+    }
     const struct turn_alloc *other = turn_alloc_find(&call->server->tables, &call->tuple);
     if (other != NULL && other != alloc) {
         return STUN_ALLOCATION_MISMATCH; /* that address is taken */
@@ -270,6 +276,9 @@ enum stun_code turn_mobility_move(struct turn_call *call)
     if (come(call) < 0) {
         call->ticket_out = false;
         return STUN_INSUFFICIENT_CAPACITY;
+    }
+    if (turn_client_away(alloc)) {
+        turn_mobility_arrive(call->server, alloc, call->now_ms); /* there is no old address */
     }
     turn_flow_update(call->server, alloc, NULL, call->now_ms);
     mobile->serial++;
@@ -287,7 +296,9 @@ void turn_mobility_arrive(struct turn_server *s, struct turn_alloc *alloc, uint6
     if (mobile == NULL || !mobile->moving) {
         return;
     }
-    turn_tombstone_keep(&s->tables, alloc, false, now_ms);
+    if (!turn_client_away(alloc)) {
+        turn_tombstone_keep(&s->tables, alloc, false, now_ms);
+    }
     turn_mobile_stop(&s->tables, alloc);
     turn_alloc_readdress(&s->tables, alloc, &mobile->coming);
     alloc->listener = mobile->listener;
@@ -303,6 +314,19 @@ void turn_mobility_stay(struct turn_server *s, struct turn_alloc *alloc)
         turn_mobile_stop(&s->tables, alloc);
         tell_left(s, alloc, &mobile->coming, mobile->listener);
     }
+}
+
+void turn_mobility_lose(struct turn_server *s, struct turn_alloc *alloc, uint64_t now_ms)
+{
+    const struct five_tuple was = alloc->tuple;
+    void *was_listener = alloc->listener;
+    struct five_tuple nowhere = {.client = {.family = NET_NONE}};
+
+    be64_put(nowhere.client.ip.b, alloc->session); /* no other has it */
+    turn_tombstone_keep(&s->tables, alloc, false, now_ms);
+    turn_alloc_readdress(&s->tables, alloc, &nowhere);
+    alloc->listener = NULL;
+    tell_left(s, alloc, &was, was_listener);
 }
 
 void turn_mobility_heard(struct turn_server *s, struct turn_alloc *alloc,

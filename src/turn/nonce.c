@@ -76,17 +76,17 @@ struct net_addr turn_nonce_client(const struct pkt *pkt)
     return client;
 }
 
-int turn_nonce_make(struct turn_server *s, const struct net_addr *client,
-                    uint8_t out[TURN_NONCE_LEN])
+int turn_nonce_make(struct turn_server *s, const struct turn_realm *realm,
+                    const struct net_addr *client, uint8_t out[TURN_NONCE_LEN])
 {
-    const unsigned bits = 1U | (s->config->username_anonymity ? 2U : 0U);
+    const unsigned bits = 1U | (realm->username_anonymity ? 2U : 0U);
     uint8_t sealed[SEALED_LEN];
     uint8_t mac[CRYPTO_SHA256_LEN];
 
     be32_put(sealed, (uint32_t)s->wall_s);
     /* RFC 8656 section 5: a new random nonce whenever an allocation is first attempted. */
     s->fx.random_fill(s->fx.arg, sealed + 4, 4);
-    sealed[8] = (uint8_t)s->config->algorithms;
+    sealed[8] = (uint8_t)realm->algorithms;
 
     memcpy(out, cookie, COOKIE_LEN);
     memcpy(out + COOKIE_LEN, features[bits], FEATURES_LEN);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The session parcel: the one place that says what a session is made of.
  *
- *   version 4 | 5-tuple | session | mobility | age | tid | reservation | user | key | 2 relays |
- * buckets | traffic | permissions | channels
+ *   version 5 | 5-tuple | session | mobility | age | tid | reservation | realm | origin | user |
+ * key | until | 2 relays | buckets | traffic | permissions | channels
  *
  * Numbers are big-endian; times are milliseconds that are left (or have passed: age), but for the
  * buckets, nanoseconds that were idle. */
@@ -11,7 +11,7 @@
 
 #include "turn/turn_int.h"
 
-enum { PARCEL_VERSION = 4, KEY_MD5 = 1, KEY_SHA256 = 2 };
+enum { PARCEL_VERSION = 5, KEY_MD5 = 1, KEY_SHA256 = 2 };
 
 /* --- reading: a bounded cursor with a sticky error ----------------------------------------------
  */
@@ -85,6 +85,11 @@ static uint64_t left_ms(uint64_t expires_ms, uint64_t now_ms)
 
 static void put_key(struct writer *w, const struct credential_key *key)
 {
+    writer_u8(w, key->mac_len);
+    if (key->mac_len > 0) {
+        writer_put(w, key->mac, key->mac_len);
+        return;
+    }
     writer_u8(w, (uint8_t)((key->has_md5 ? KEY_MD5 : 0) | (key->has_sha256 ? KEY_SHA256 : 0)));
     writer_put(w, key->md5, sizeof(key->md5));
     writer_put(w, key->sha256, sizeof(key->sha256));
@@ -92,6 +97,15 @@ static void put_key(struct writer *w, const struct credential_key *key)
 
 static void take_key(struct reader *r, struct credential_key *key)
 {
+    key->mac_len = (uint8_t)take_number(r, 1);
+    if (key->mac_len > CREDENTIAL_MAC_MAX) {
+        key->mac_len = 0;
+        r->bad = true;
+    }
+    if (key->mac_len > 0) {
+        take_into(r, key->mac, key->mac_len);
+        return;
+    }
     const uint64_t has = take_number(r, 1);
 
     key->has_md5 = (has & KEY_MD5) != 0;
@@ -100,12 +114,18 @@ static void take_key(struct reader *r, struct credential_key *key)
     take_into(r, key->sha256, sizeof(key->sha256));
 }
 
+/* A name, and what quotas count of it, which may stand behind it. */
+static size_t user_bytes(size_t len, size_t quota_from, size_t quota_len)
+{
+    return len > quota_from + quota_len ? len : quota_from + quota_len;
+}
+
 static void put_user(struct writer *w, const struct turn_name *user)
 {
     writer_be16(w, user->len);
     writer_be16(w, user->quota_from);
     writer_be16(w, user->quota_len);
-    writer_put(w, user->bytes, user->len);
+    writer_put(w, user->bytes, user_bytes(user->len, user->quota_from, user->quota_len));
 }
 
 static int take_user(struct turn_tables *t, struct turn_alloc *alloc, struct reader *r)
@@ -113,12 +133,32 @@ static int take_user(struct turn_tables *t, struct turn_alloc *alloc, struct rea
     const uint16_t len = (uint16_t)take_number(r, 2);
     const uint16_t quota_from = (uint16_t)take_number(r, 2);
     const uint16_t quota_len = (uint16_t)take_number(r, 2);
-    const struct bytes name = take(r, len);
+    const size_t total = user_bytes(len, quota_from, quota_len);
+    const struct bytes name = {take(r, total).p, len};
 
-    if (r->bad || len > CREDENTIAL_NAME_MAX || quota_from + quota_len > len) {
+    if (r->bad || len > CREDENTIAL_NAME_MAX ||
+        total > CREDENTIAL_NAME_MAX + CREDENTIAL_ACCOUNT_MAX) {
         return -EBADMSG;
     }
     return turn_alloc_set_user(t, alloc, name, quota_from, quota_len) < 0 ? -ENOSPC : 0;
+}
+
+/* By its name: the ids may be others where it goes. */
+static void put_realm(struct writer *w, const struct turn_realm *realm)
+{
+    const struct bytes name = bytes_of(realm->name);
+
+    writer_be16(w, (uint16_t)name.n);
+    writer_put(w, name.p, name.n);
+}
+
+static void take_realm(const struct turn_config *config, struct turn_alloc *alloc, struct reader *r)
+{
+    const struct bytes name = take(r, (size_t)take_number(r, 2));
+
+    if (r->bad || turn_realm_named(config, name, &alloc->realm) < 0) {
+        alloc->realm = 0; /* that realm is not known here */
+    }
 }
 
 static void put_relay(struct writer *w, const struct turn_relay *relay, uint16_t family_code,
@@ -328,8 +368,11 @@ int turn_server_pack(struct turn_server *s, const struct five_tuple *tuple, uint
     writer_be64(out, now_ms - alloc->created_ms);
     writer_put(out, alloc->tid, STUN_TID);
     writer_be64(out, alloc->reservation);
+    put_realm(out, turn_alloc_realm(s, alloc));
+    writer_be64(out, alloc->origin);
     put_user(out, alloc->user);
     put_key(out, &alloc->key);
+    writer_be64(out, alloc->until_ms != 0 ? left_ms(alloc->until_ms, now_ms) + 1 : 0);
     put_relay(out, &alloc->relay[0], alloc->family_code[0], now_ms);
     put_relay(out, &alloc->relay[1], alloc->family_code[1], now_ms);
     put_buckets(out, alloc, now_ms);
@@ -340,18 +383,24 @@ int turn_server_pack(struct turn_server *s, const struct five_tuple *tuple, uint
 }
 
 /* Everything after the session. */
-static int unpack_body(struct turn_tables *t, struct turn_alloc *alloc, struct reader *r,
+static int unpack_body(struct turn_server *s, struct turn_alloc *alloc, struct reader *r,
                        void *const ports[2], uint64_t now_ms)
 {
+    struct turn_tables *t = &s->tables;
+    const struct turn_config *config = s->config;
     const uint64_t age_ms = take_number(r, 8);
     alloc->created_ms = age_ms < now_ms ? now_ms - age_ms : 0;
     take_into(r, alloc->tid, STUN_TID);
     alloc->reservation = take_number(r, 8);
+    take_realm(config, alloc, r);
+    alloc->origin = take_number(r, 8);
     int err = take_user(t, alloc, r);
     if (err < 0) {
         return err;
     }
     take_key(r, &alloc->key);
+    const uint64_t until = take_number(r, 8);
+    alloc->until_ms = until != 0 ? now_ms + until - 1 : 0;
     for (int i = 0; i < 2; i++) {
         err = take_relay(r, &alloc->relay[i], (uint8_t)(NET_V4 + i), &alloc->family_code[i],
                          ports[i], now_ms);
@@ -396,7 +445,7 @@ int turn_server_unpack(struct turn_server *s, struct bytes parcel, void *listene
     }
     alloc->listener = listener;
     int err = take_mobile(&s->tables, alloc, &r, listener, now_ms);
-    err = err < 0 ? err : unpack_body(&s->tables, alloc, &r, ports, now_ms);
+    err = err < 0 ? err : unpack_body(s, alloc, &r, ports, now_ms);
     if (err < 0) {
         turn_alloc_free(&s->tables, alloc);
         return err;

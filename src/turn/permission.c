@@ -8,7 +8,7 @@
 
 enum stun_code turn_judge_peer(struct turn_call *call, const struct net_addr *peer, bool with_port)
 {
-    const struct gate *gate = call->server->config->gate;
+    const struct gate *gate = call->realm->gate;
 
     if (turn_alloc_relay(call->alloc, peer->family) == NULL) {
         return STUN_PEER_FAMILY_MISMATCH;

@@ -150,17 +150,25 @@ static struct slot *slot_of(struct rate *rate, uint64_t prefix, uint64_t now_ms)
     return slot;
 }
 
-bool rate_take(struct rate *rate, const struct net_ip *ip, uint64_t now_ms)
+static bool take(struct rate *rate, uint64_t prefix, uint64_t cost, uint64_t now_ms)
 {
-    if (rate->per_s == 0) {
-        return true;
-    }
-    struct slot *slot = slot_of(rate, prefix_of(ip), now_ms);
+    struct slot *slot = slot_of(rate, prefix, now_ms);
     slot->tokens = tokens_at(rate, slot, now_ms);
     slot->last_ms = now_ms;
-    if (slot->tokens < TOKEN) {
+    if (slot->tokens < cost) {
         return false;
     }
-    slot->tokens -= TOKEN;
+    slot->tokens -= cost;
     return true;
+}
+
+bool rate_take(struct rate *rate, const struct net_ip *ip, uint64_t now_ms)
+{
+    return rate->per_s == 0 || take(rate, prefix_of(ip), TOKEN, now_ms);
+}
+
+bool rate_take_of(struct rate *rate, struct bytes who, uint32_t cost, uint64_t now_ms)
+{
+    return rate->per_s == 0 ||
+           take(rate, hash_bytes(&rate->key, who.p, who.n) | 1, (uint64_t)cost * TOKEN, now_ms);
 }

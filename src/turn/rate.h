@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "base/attr.h"
+#include "base/bytes.h"
 #include "base/hash.h"
 #include "base/net_addr.h"
 
@@ -37,3 +38,7 @@ void rate_set(struct rate *rate, uint32_t per_s, uint32_t burst);
 /* Take one token for the prefix of `ip`; false when there is none.  Hot path: two runs of four
  * slots, no allocation. */
 bool rate_take(struct rate *rate, const struct net_ip *ip, uint64_t now_ms);
+
+/* Take `cost` tokens for whoever `who` says, any bytes; false, and none taken, when there are
+ * fewer.  A limiter is for prefixes or for these, not for both. */
+bool rate_take_of(struct rate *rate, struct bytes who, uint32_t cost, uint64_t now_ms);

@@ -12,6 +12,9 @@ static void refresh_relay(struct turn_call *call, struct turn_relay *relay)
         return;
     }
     relay->expires_ms = call->now_ms + (uint64_t)call->lifetime_s * 1000;
+    if (call->alloc->until_ms != 0 && relay->expires_ms > call->alloc->until_ms) {
+        relay->expires_ms = call->alloc->until_ms; /* told in whole seconds, it is less */
+    }
     turn_alloc_wake_by(&s->tables, call->alloc, relay->expires_ms);
 }
 
@@ -35,7 +38,7 @@ enum stun_code turn_on_refresh(struct turn_call *call)
             return code;
         }
     }
-    call->lifetime_s = delete ? 0 : turn_grant_lifetime(s->config, req);
+    call->lifetime_s = delete ? 0 : turn_grant_lifetime(call);
     if (one) {
         refresh_relay(call, turn_alloc_relay(call->alloc, req->family));
     } else if (delete) {

@@ -16,13 +16,17 @@ static int put_challenge(struct turn_call *call, struct stun_out *out)
     struct turn_server *s = call->server;
     uint8_t nonce[TURN_NONCE_LEN];
     const struct net_addr client = turn_nonce_client(call->pkt);
-    const int err = turn_nonce_make(s, &client, nonce);
+    const int err = turn_nonce_make(s, call->realm, &client, nonce);
     if (err < 0) {
         return err;
     }
-    put_text(out, STUN_REALM, s->config->realm);
+    put_text(out, STUN_REALM, call->realm->name);
     stun_out_attr(out, STUN_NONCE, (struct bytes){nonce, sizeof(nonce)});
-    stun_out_attr(out, STUN_PASSWORD_ALGORITHMS, turn_algorithm_list(s->config->algorithms));
+    stun_out_attr(out, STUN_PASSWORD_ALGORITHMS, turn_algorithm_list(call->realm->algorithms));
+    if (s->config->third_party) {
+        /* RFC 7635 section 4: clients that have a token use it, the others go on as ever. */
+        put_text(out, STUN_THIRD_PARTY_AUTHORIZATION, s->config->server_name);
+    }
     return 0;
 }
 
@@ -37,6 +41,10 @@ static void put_unknown(const struct turn_call *call, struct stun_out *out)
     }
     if (call->refused_attr != 0) {
         writer_be16(&w, call->refused_attr);
+    }
+    /* RFC 3489 section 11.2.10: an odd number of them is made even by one of them, again. */
+    if (call->classic && call->req->unknown_count % 2 != 0) {
+        writer_be16(&w, call->req->unknown[0]);
     }
     stun_out_attr(out, STUN_UNKNOWN_ATTRIBUTES, (struct bytes){list, w.len});
 }
@@ -77,10 +85,15 @@ static int put_refusal(struct turn_call *call, struct stun_out *out, enum stun_c
 
 static void put_binding(const struct turn_call *call, struct stun_out *out)
 {
+    if (call->classic) {
+        turn_classic_put(call, out);
+        return;
+    }
     stun_out_xor_addr(out, STUN_XOR_MAPPED_ADDRESS, &call->pkt->remote);
-    if (call->server->config->mapped_address) {
+    if (call->server->config->mapped_address || call->served != NULL) {
         stun_out_addr(out, STUN_MAPPED_ADDRESS, &call->pkt->remote);
     }
+    turn_behaviour_put(call, out);
 }
 
 /* RFC 8656 section 7.2: the success response of an Allocate, first or repeated. */
@@ -157,6 +170,14 @@ static int put_tail(struct turn_call *call, struct stun_out *out)
     return err;
 }
 
+/* A token has no name that says anything: its account does. */
+static struct bytes turn_user_to_tell(struct bytes name, const struct credential_keys *found)
+{
+    return found->quota_from < found->name_len || found->quota_len == 0
+               ? name
+               : (struct bytes){found->name + found->quota_from, found->quota_len};
+}
+
 static void tell_refusal(const struct turn_call *call, enum stun_code code)
 {
     const struct turn_server *s = call->server;
@@ -173,14 +194,18 @@ static void tell_refusal(const struct turn_call *call, enum stun_code code)
         .server = &call->pkt->local,
         .peer = (call->req->has & HAS_XOR_PEER_ADDRESS) != 0 ? &call->req->peer : NULL,
         /* as it was found, whatever attribute named it; else as the client writes it */
-        .user = found.n > 0 || !named ? found : call->req->username,
+        .user =
+            found.n > 0 || !named ? turn_user_to_tell(found, &call->found) : call->req->username,
+        .realm = call->realm->name,
     };
     s->fx.event(s->fx.arg, &event);
 }
 
 static bool may_answer(const struct turn_call *call, enum stun_code code)
 {
-    return code == STUN_OK || call->integrity != TURN_NO_INTEGRITY ||
+    const bool free = code == STUN_OK && !call->classic && !turn_behaviour_costs(call);
+
+    return free || call->integrity != TURN_NO_INTEGRITY ||
            turn_may_answer(call->server, call->pkt, call->now_ms);
 }
 
@@ -205,12 +230,18 @@ enum turn_verdict turn_reply(struct turn_call *call, enum stun_code code)
         turn_count(&s->count.refused_300_to_599[(unsigned)code - 300U], 1);
         tell_refusal(call, code);
     }
-    if (err == 0) {
+    if (err == 0 && !call->classic) {
         err = put_tail(call, &out);
     }
     const int len = err < 0 ? err : stun_out_end(&out);
     if (len < 0 || (uint32_t)len > pkt->cap) {
         return turn_drop(s, DROP_INTERNAL);
+    }
+    if (call->classic) { /* what stands in place of the cookie is part of a 128-bit ID */
+        memcpy(s->response + STUN_HEADER - STUN_TID - 4, call->req->msg.tid - 4, 4);
+    }
+    if (code == STUN_OK) {
+        turn_behaviour_send(call);
     }
     pkt->data = pkt->buf + PKT_HEADROOM; /* the request is not needed any more */
     pkt->len = (uint32_t)len;

@@ -40,8 +40,7 @@ static const uint32_t binding_form = HAS_CHANNEL_NUMBER | HAS_LIFETIME | HAS_XOR
 static enum stun_code judge_method(struct turn_call *call, const struct turn_rule *rule)
 {
     const struct turn_alloc *alloc = call->alloc;
-    const struct bytes user = {call->found.name, call->found.name_len};
-    const bool same_user = alloc != NULL && bytes_equal(user, turn_alloc_user(alloc));
+    const bool same_user = alloc != NULL && turn_is_owner(call, alloc);
 
     if (call->ticket != TURN_NO_TICKET) {
         const enum stun_code code = turn_mobility_judge(call);
@@ -56,12 +55,22 @@ static enum stun_code judge_method(struct turn_call *call, const struct turn_rul
         if (!same_user) {
             return STUN_WRONG_CREDENTIALS;
         }
+        if (call->server->config->origin_consistency &&
+            turn_origin_mark(call->server->config, call->req) != alloc->origin) {
+            return STUN_WRONG_CREDENTIALS; /* as coturn says it */
+        }
     } else if (rule->need == NO_ALLOC && !(call->retransmission && same_user) &&
                (alloc != NULL || call->tomb != NULL)) {
         return STUN_ALLOCATION_MISMATCH;
     }
     if ((call->req->bad & binding_form) != 0) {
         return STUN_BAD_REQUEST;
+    }
+    /* No data ever comes on the control connection of a TCP allocation (RFC 6062): its next request
+     * says that the client has arrived (RFC 8016 section 3.2.2). */
+    if (rule->need == ALLOC && alloc->protocol == NET_TCP && alloc->mobile != NULL &&
+        call->ticket == TURN_NO_TICKET) {
+        turn_mobility_heard(call->server, call->alloc, &call->tuple, call->now_ms);
     }
     return rule->handle(call);
 }
@@ -81,10 +90,10 @@ static int judge(struct turn_call *call, const struct turn_rule *rule)
             return code;
         }
     }
-    if (call->req->unknown_count > 0) {
+    if (turn_token_unknown(call) || call->req->unknown_count > 0) {
         return STUN_UNKNOWN_ATTRIBUTE;
     }
-    return binding ? (int)STUN_OK : (int)judge_method(call, rule);
+    return (int)(binding ? turn_behaviour_judge(call) : judge_method(call, rule));
 }
 
 void turn_call_init(struct turn_call *call, struct turn_server *s, struct pkt *pkt,
@@ -96,6 +105,8 @@ void turn_call_init(struct turn_call *call, struct turn_server *s, struct pkt *p
     call->now_ms = now_ms;
     call->alloc = NULL;
     call->conn = NULL;
+    call->realm_id = 0;
+    call->realm = &s->config->main;
     call->proven = false;
     call->integrity = TURN_NO_INTEGRITY;
     call->key = (struct bytes){NULL, 0};
@@ -105,6 +116,9 @@ void turn_call_init(struct turn_call *call, struct turn_server *s, struct pkt *p
     call->found.name_len = 0;
     call->found.quota_from = 0;
     call->found.quota_len = 0;
+    call->found.realm_len = 0;
+    call->found.lifetime_s = 0;
+    call->lifetime_cap_s = 0;
     call->gate = GATE_OPEN;
     call->refused_attr = 0;
     call->lifetime_s = 0;
@@ -115,6 +129,9 @@ void turn_call_init(struct turn_call *call, struct turn_server *s, struct pkt *p
     call->later = false;
     call->ticket = TURN_NO_TICKET;
     call->ticket_out = false;
+    call->classic = false;
+    call->served = NULL;
+    call->port = NULL;
 }
 
 /* What the request is about: the allocation of its 5-tuple, or what it names: a connection, or by a
@@ -170,6 +187,7 @@ static enum turn_verdict serve_request(struct turn_server *s, struct pkt *pkt,
     if (is_elsewhere(s, &call, &verdict)) {
         return verdict;
     }
+    turn_realm_choose(&call);
     code = code < 0 ? code : judge(&call, rule);
     if (code == -EAGAIN) {
         return TURN_WAIT; /* counted when it comes again */
@@ -230,6 +248,7 @@ enum turn_verdict turn_stun_message(struct turn_server *s, struct pkt *pkt, uint
             s, DROP_BAD_CLASS); /* Send, Data and ConnectionAttempt are indications only */
     }
     turn_req_decode(&msg, &req);
+    turn_behaviour_sift(s, pkt, &req);
     if ((req.bad & HAS_FINGERPRINT) != 0 ||
         ((req.has & HAS_FINGERPRINT) != 0 && !stun_msg_check_fingerprint(&msg, req.fingerprint))) {
         return turn_drop(s, DROP_BAD_FINGERPRINT);

@@ -95,7 +95,7 @@ void turn_recheck_conns(struct turn_server *s, struct turn_alloc *alloc)
     LIST_EACH_SAFE (node, &alloc->conns) {
         struct turn_conn *conn = CONTAINER_OF(node, struct turn_conn, node);
         if (conn->state != TURN_CONN_CONNECTING &&
-            gate_check_addr(s->config->gate, &conn->peer.addr) != GATE_OPEN) {
+            gate_check_addr(turn_alloc_realm(s, alloc)->gate, &conn->peer.addr) != GATE_OPEN) {
             turn_tell(s, alloc, TURN_EVENT_REVOKED, &conn->peer.addr);
             end(s, conn);
         }
@@ -125,10 +125,8 @@ void turn_server_conn_traffic(struct turn_server *s, struct turn_conn *conn, uin
 enum { US = 1000, PACE_MS = 20, PACE_MAX_MS = 1000 };
 
 /* As a bucket one second deep, but into the red. */
-static uint32_t pace_alloc(const struct turn_server *s, uint64_t *until_us, uint64_t bytes,
-                           uint64_t now_ms)
+static uint32_t pace_alloc(uint64_t rate, uint64_t *until_us, uint64_t bytes, uint64_t now_ms)
 {
-    const uint64_t rate = s->config->max_bps;
     const uint64_t now_us = now_ms * US;
     const uint64_t depth_us = UINT64_C(1000) * US;
 
@@ -167,7 +165,8 @@ uint32_t turn_server_conn_pace(struct turn_server *s, struct turn_conn *conn, bo
                                uint64_t bytes, uint64_t now_ms)
 {
     const int way = to_peer ? 0 : 1;
-    const uint32_t own = pace_alloc(s, &conn->alloc->conns_until_us[way], bytes, now_ms);
+    const uint32_t own = pace_alloc(turn_alloc_realm(s, conn->alloc)->max_bps,
+                                    &conn->alloc->conns_until_us[way], bytes, now_ms);
     const uint32_t all = pace_server(s, way, bytes, now_ms);
 
     return own > all ? own : all;
@@ -175,6 +174,8 @@ uint32_t turn_server_conn_pace(struct turn_server *s, struct turn_conn *conn, bo
 
 /* --- Connect (RFC 6062 section 5.2) -------------------------------------------------------------
  */
+
+_Static_assert((int)CREDENTIAL_MAC_MAX >= (int)CRYPTO_SHA256_LEN, "any key may be kept");
 
 /* Keep what the answer needs. */
 static void keep_request(const struct turn_call *call, struct turn_conn_request *request)
@@ -238,7 +239,6 @@ static void restore_call(struct turn_call *call, struct turn_req *req, struct tu
 {
     const struct turn_conn_request *request = &conn->request;
     const struct turn_alloc *alloc = conn->alloc;
-    const struct bytes user = turn_alloc_user(alloc);
 
     memset(req, 0, sizeof(*req));
     req->has = request->has | HAS_XOR_PEER_ADDRESS;
@@ -248,13 +248,11 @@ static void restore_call(struct turn_call *call, struct turn_req *req, struct tu
     req->msg.tid = request->tid;
     call->tuple = alloc->tuple;
     call->alloc = conn->alloc;
+    turn_realm_choose(call);
     call->integrity = (enum turn_integrity)request->integrity;
     call->proven = call->integrity != TURN_NO_INTEGRITY;
     call->key = (struct bytes){request->key, request->key_len};
-    call->found.name_len = (uint16_t)user.n;
-    if (user.n > 0) {
-        memcpy(call->found.name, user.p, user.n);
-    }
+    turn_take_user(call, alloc);
     call->connection_id = conn->id;
 }
 
@@ -265,7 +263,7 @@ static enum stun_code judge_connected(struct turn_call *call, const struct turn_
     if (!success) {
         return STUN_CONNECTION_FAILED;
     }
-    call->gate = gate_check_addr(call->server->config->gate, &conn->peer.addr);
+    call->gate = gate_check_addr(call->realm->gate, &conn->peer.addr);
     return call->gate == GATE_OPEN ? STUN_OK : STUN_FORBIDDEN;
 }
 
@@ -301,6 +299,14 @@ enum turn_verdict turn_server_connected(struct turn_server *s, struct turn_conn 
     const struct turn_relay *relay = turn_alloc_relay(alloc, conn->peer.addr.family);
 
     s->now_ms = now_ms;
+    if (turn_client_away(alloc)) { /* nobody would learn its CONNECTION-ID */
+        if (success) {
+            end(s, conn);
+        } else {
+            forget(s, conn);
+        }
+        return turn_drop(s, DROP_CLIENT_AWAY);
+    }
     if (relay->expires_ms <= now_ms) { /* the tick has not come to it yet */
         if (!success) {
             forget(s, conn);
@@ -342,10 +348,14 @@ static enum drop judge_accepted(const struct turn_server *s, const struct turn_r
     if (relay->expires_ms <= now_ms) {
         return DROP_NO_ALLOCATION;
     }
+    if (turn_client_away(relay->alloc)) { /* nobody can be told of it */
+        return DROP_CLIENT_AWAY;
+    }
     if (turn_perm_find(&s->tables, relay->alloc, &peer->ip, now_ms) == NULL) {
         return DROP_NO_PERMISSION;
     }
-    return gate_check_addr(s->config->gate, peer) == GATE_OPEN ? DROP_COUNT : DROP_PEER_DENIED;
+    const struct gate *gate = turn_alloc_realm(s, relay->alloc)->gate;
+    return gate_check_addr(gate, peer) == GATE_OPEN ? DROP_COUNT : DROP_PEER_DENIED;
 }
 
 enum turn_verdict turn_server_peer_accepted(struct turn_server *s, struct turn_relay *relay,
@@ -399,14 +409,13 @@ struct turn_conn *turn_conn_named(struct turn_server *s, const struct turn_req *
 
 enum stun_code turn_on_connection_bind(struct turn_call *call)
 {
-    const struct bytes user = {call->found.name, call->found.name_len};
     const struct turn_conn *conn = call->conn;
 
     /* On a connection that has an allocation none is looked for. */
     if (!net_is_stream(call->tuple.protocol) || conn == NULL || conn->state != TURN_CONN_WAITING) {
         return STUN_BAD_REQUEST;
     }
-    return bytes_equal(user, turn_alloc_user(conn->alloc)) ? STUN_OK : STUN_WRONG_CREDENTIALS;
+    return turn_is_owner(call, conn->alloc) ? STUN_OK : STUN_WRONG_CREDENTIALS;
 }
 
 void turn_bind_conn(struct turn_server *s, struct turn_conn *conn, void *listener)

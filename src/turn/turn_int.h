@@ -10,6 +10,7 @@
 #include "crypto/mac.h"
 #include "turn/alloc.h"
 #include "turn/rate.h"
+#include "turn/realm.h"
 #include "turn/turn_server.h"
 #include "wire/turn_req.h"
 
@@ -40,6 +41,7 @@ struct turn_server {
     struct rate *unauth;  /* answers to strangers, by source prefix, which is anybody's word */
     struct rate *proven;  /* the same where a handshake has proven it: streams, DTLS */
     struct rate *lookups; /* slow look-ups of credentials, by source prefix */
+    struct rate *redirects;
     struct turn_tables tables;
     struct wheel wheel;
     uint64_t now_ms; /* of the call under way */
@@ -49,6 +51,7 @@ struct turn_server {
     uint32_t instance;
     uint32_t instances;
     uint32_t next_alternate[TURN_ALTERNATE_KINDS];
+    uint32_t next_balance;
     struct turn_nonce_key nonce_keys[TURN_NONCE_KEYS][2]; /* this epoch's and the one before it */
     struct turn_ticket_key ticket_keys[TURN_NONCE_KEYS];
     struct turn_counters count;
@@ -74,7 +77,7 @@ enum turn_ticket {
     TURN_TICKET_GOOD,
 };
 
-enum { TURN_TICKET_TAG = 16, TURN_TICKET_PLAIN = 20, TURN_TICKET_LEN = 36 };
+enum { TURN_TICKET_TAG = 15, TURN_TICKET_PLAIN = 16, TURN_TICKET_LEN = 32 };
 
 /* One request while it is judged. */
 struct turn_call {
@@ -85,6 +88,8 @@ struct turn_call {
     struct five_tuple tuple;
     struct turn_alloc *alloc; /* of the 5-tuple, or NULL */
     struct turn_conn *conn;   /* that a ConnectionBind names, or NULL */
+    uint32_t realm_id;        /* in which it is judged */
+    const struct turn_realm *realm;
 
     /* Set by turn_authenticate() when it returns STUN_OK. */
     bool proven; /* by a NONCE of ours, fresh or stale */
@@ -92,6 +97,7 @@ struct turn_call {
     struct bytes key; /* what signs the response */
     struct credential_key user_key;
     struct credential_keys found;
+    uint32_t lifetime_cap_s; /* longest that the credential allows; 0: any */
 
     /* Set by the method's handler for the response. */
     enum gate_verdict gate; /* why a peer was refused */
@@ -106,6 +112,13 @@ struct turn_call {
     enum turn_ticket ticket;
     bool ticket_out; /* the response carries this one */
     uint8_t new_ticket[TURN_TICKET_LEN];
+
+    /* A Binding request: how it is answered otherwise than plainly. */
+    bool classic;                            /* by the rules of RFC 3489 */
+    const struct turn_behaviour_set *served; /* it came to one of these (RFC 5780), or NULL */
+    uint8_t at;                              /* that one */
+    uint8_t from;                            /* the one that the answer leaves from */
+    void *port;                              /* by which; NULL: as it came */
 };
 
 /* Count one; single writer, read relaxed by other threads (no lock prefix, no ordering). */
@@ -129,6 +142,16 @@ static inline enum turn_verdict turn_drop(struct turn_server *s, enum drop why)
  * code to refuse with; or -EAGAIN (wait for a key), -EBUSY, -EIO. */
 MUST_USE int turn_authenticate(struct turn_call *call);
 
+/* Is the proven user the one whose allocation it is? */
+bool turn_is_owner(const struct turn_call *call, const struct turn_alloc *alloc);
+
+/* Let the call's user be the one whose allocation it is. */
+void turn_take_user(struct turn_call *call, const struct turn_alloc *alloc);
+
+/* An ACCESS-TOKEN that was not asked for is an unknown attribute (RFC 7635 section 7): true, and
+ * the refusal names it. */
+bool turn_token_unknown(struct turn_call *call);
+
 /* --- nonce.c -----------------------------------------------------------------------------------
  */
 
@@ -141,9 +164,9 @@ enum turn_nonce { TURN_NONCE_VALID, TURN_NONCE_STALE, TURN_NONCE_FORGED };
  * the NONCE of the control connection (RFC 6062 section 4.3). */
 struct net_addr turn_nonce_client(const struct pkt *pkt);
 
-/* Make a NONCE for `client` that tells what is offered with it.  0 or -EIO. */
-MUST_USE int turn_nonce_make(struct turn_server *s, const struct net_addr *client,
-                             uint8_t out[TURN_NONCE_LEN]);
+/* Make a NONCE for `client` that tells what is offered with it in `realm`.  0 or -EIO. */
+MUST_USE int turn_nonce_make(struct turn_server *s, const struct turn_realm *realm,
+                             const struct net_addr *client, uint8_t out[TURN_NONCE_LEN]);
 
 /* Judge a NONCE.  `*out_algorithms` is what was offered with it, meaningful unless it is forged.
  * -EIO when libcrypto fails. */
@@ -182,6 +205,41 @@ void turn_call_init(struct turn_call *call, struct turn_server *s, struct pkt *p
 
 enum turn_verdict turn_classic_message(struct turn_server *s, struct pkt *pkt, uint64_t now_ms);
 
+/* Write the addresses of a success response of RFC 3489. */
+void turn_classic_put(const struct turn_call *call, struct stun_out *out);
+
+/* --- behaviour.c: NAT behaviour discovery (RFC 5780) ---------------------------------------------
+ */
+
+/* Count those attributes of RFC 5780 as unknown that mean nothing in this request. */
+void turn_behaviour_sift(const struct turn_server *s, const struct pkt *pkt, struct turn_req *req);
+
+/* Where the answer to a Binding request is to come from: sets what the call says about that.
+ * STUN_OK, or what to refuse with. */
+enum stun_code turn_behaviour_judge(struct turn_call *call);
+
+/* Its answer is more, or goes elsewhere, than any stranger may have at will. */
+bool turn_behaviour_costs(const struct turn_call *call);
+
+/* Add what this or RFC 3489 asks for to its answer; address the answer. */
+void turn_behaviour_put(const struct turn_call *call, struct stun_out *out);
+void turn_behaviour_send(const struct turn_call *call);
+
+/* --- realm.c -----------------------------------------------------------------------------------
+ */
+
+/* Set the realm that the call is judged in: of its allocation, else as the request says. */
+void turn_realm_choose(struct turn_call *call);
+
+/* Tells the ORIGIN that counts from another, and from none (0). */
+uint64_t turn_origin_mark(const struct turn_config *config, const struct turn_req *req);
+
+static inline const struct turn_realm *turn_alloc_realm(const struct turn_server *s,
+                                                        const struct turn_alloc *alloc)
+{
+    return alloc->realm == 0 ? &s->config->main : turn_realm_at(s->config, alloc->realm);
+}
+
 /* --- one file a method -------------------------------------------------------------------------
  */
 
@@ -192,8 +250,23 @@ enum stun_code turn_on_channel_bind(struct turn_call *call);
 enum stun_code turn_on_connect(struct turn_call *call);
 enum stun_code turn_on_connection_bind(struct turn_call *call);
 
-/* RFC 8656 section 7.2: the lifetime to be granted for what was asked. */
-uint32_t turn_grant_lifetime(const struct turn_config *config, const struct turn_req *req);
+/* --- redirect.c ---------------------------------------------------------------------------------
+ */
+
+/* An Allocate that could be granted: STUN_OK, serve it here; STUN_TRY_ALTERNATE with
+ * call->alternate set; or what to refuse it with. */
+enum stun_code turn_redirect(struct turn_call *call);
+
+/* The limits of the server's `redirects`. */
+void turn_redirect_limit(const struct turn_config *config, uint32_t *out_per_s,
+                         uint32_t *out_burst);
+
+/* --- allocate.c ---------------------------------------------------------------------------------
+ */
+
+/* RFC 8656 section 7.2: the lifetime to be granted for what was asked; RFC 7635 section 9: no
+ * longer than the credential allows. */
+uint32_t turn_grant_lifetime(const struct turn_call *call);
 
 /* May `peer` be reached from this allocation?  STUN_OK, STUN_PEER_FAMILY_MISMATCH or STUN_FORBIDDEN
  * with call->gate set.  `with_port`: the port counts, too. */
@@ -221,12 +294,12 @@ void turn_recheck_conns(struct turn_server *s, struct turn_alloc *alloc);
 struct turn_ticket_content {
     uint64_t session;
     uint32_t serial;
-    uint64_t mark; /* tells an allocation from another with its number: turn_ticket_mark() */
+    uint32_t mark; /* tells an allocation from another with its number: turn_ticket_mark() */
 };
 
 /* 0 or -EIO. */
 MUST_USE int turn_ticket_mark(struct turn_server *s, const struct turn_alloc *alloc,
-                              uint64_t *out_mark);
+                              uint32_t *out_mark);
 
 /* The same content becomes the same ticket.  0 or -EIO. */
 MUST_USE int turn_ticket_seal(struct turn_server *s, const struct turn_ticket_content *content,
@@ -266,6 +339,16 @@ void turn_mobility_heard(struct turn_server *s, struct turn_alloc *alloc,
  * not moving. */
 void turn_mobility_arrive(struct turn_server *s, struct turn_alloc *alloc, uint64_t now_ms);
 void turn_mobility_stay(struct turn_server *s, struct turn_alloc *alloc);
+
+/* The connection of its client has ended: the allocation lives on, and no packet can reach its
+ * client until it comes back with its ticket. */
+void turn_mobility_lose(struct turn_server *s, struct turn_alloc *alloc, uint64_t now_ms);
+
+/* True since then: its 5-tuple is nobody's, and nothing listens. */
+static inline bool turn_client_away(const struct turn_alloc *alloc)
+{
+    return alloc->tuple.protocol == 0;
+}
 
 /* --- flow.c: channels at the path below the core ------------------------------------------------
  */

@@ -16,10 +16,22 @@ enum { LIMITER_SLOTS = 16384 };
 static void limiters_configure(struct turn_server *s)
 {
     const struct turn_config *config = s->config;
+    uint32_t per_s;
+    uint32_t burst;
 
     rate_set(s->unauth, config->unauth_per_s, config->unauth_burst);
     rate_set(s->proven, config->unauth_per_s, config->unauth_burst);
     rate_set(s->lookups, config->unauth_per_s, config->unauth_burst);
+    turn_redirect_limit(config, &per_s, &burst);
+    rate_set(s->redirects, per_s, burst);
+}
+
+static void limiters_free(struct turn_server *s)
+{
+    rate_free(s->unauth);
+    rate_free(s->proven);
+    rate_free(s->lookups);
+    rate_free(s->redirects);
 }
 
 static int limiters_new(struct turn_server *s, struct hash_key key)
@@ -29,12 +41,12 @@ static int limiters_new(struct turn_server *s, struct hash_key key)
     s->unauth = rate_new(config->unauth_per_s, config->unauth_burst, LIMITER_SLOTS, key);
     s->proven = rate_new(config->unauth_per_s, config->unauth_burst, LIMITER_SLOTS, key);
     s->lookups = rate_new(config->unauth_per_s, config->unauth_burst, LIMITER_SLOTS, key);
-    if (s->unauth == NULL || s->proven == NULL || s->lookups == NULL) {
-        rate_free(s->unauth);
-        rate_free(s->proven);
-        rate_free(s->lookups);
+    s->redirects = rate_new(0, 1, LIMITER_SLOTS, key);
+    if (s->unauth == NULL || s->proven == NULL || s->lookups == NULL || s->redirects == NULL) {
+        limiters_free(s);
         return -ENOMEM;
     }
+    limiters_configure(s);
     return 0;
 }
 
@@ -94,9 +106,7 @@ void turn_server_free(struct turn_server *s)
         struct turn_alloc *alloc = CONTAINER_OF(s->tables.allocs.next, struct turn_alloc, node);
         turn_end_allocation(s, alloc, TURN_EVENT_CLOSED, s->now_ms);
     }
-    rate_free(s->unauth);
-    rate_free(s->proven);
-    rate_free(s->lookups);
+    limiters_free(s);
     crypto_mac_free(s->mac);
     turn_tables_fini(&s->tables);
     secret_wipe(s, sizeof(*s));
@@ -132,7 +142,8 @@ struct turn_event turn_event_about(const struct turn_server *s, const struct tur
                     relay[1].port != NULL ? &relay[1].relayed : NULL},
         .listener = alloc->listener,
         .transport = (uint8_t)alloc->tuple.protocol,
-        .user = turn_alloc_user(alloc),
+        .user = turn_alloc_told_user(alloc),
+        .realm = turn_alloc_realm(s, alloc)->name,
         .lifetime_s = expires_ms > s->now_ms ? (uint32_t)((expires_ms - s->now_ms) / 1000) : 0,
         .traffic = &alloc->traffic,
     };
@@ -165,7 +176,7 @@ void turn_end_allocation(struct turn_server *s, struct turn_alloc *alloc, enum t
     turn_tell(s, alloc, kind, NULL);
     close_relay(s, &alloc->relay[0]);
     close_relay(s, &alloc->relay[1]);
-    s->fx.quota_give(s->fx.arg, turn_alloc_quota_user(alloc));
+    s->fx.quota_give(s->fx.arg, alloc->realm, turn_alloc_quota_user(alloc));
     turn_tombstone_keep(&s->tables, alloc, false, now_ms);
     turn_alloc_free(&s->tables, alloc);
 }
@@ -239,6 +250,8 @@ void turn_server_client_closed(struct turn_server *s, const struct five_tuple *t
         turn_flow_update(s, alloc, NULL, now_ms);
     } else if (moving) { /* RFC 8016 section 3.2.2: the client closes its old connection */
         turn_mobility_arrive(s, alloc, now_ms);
+    } else if (mobile != NULL && s->config->mobility) { /* it may come back */
+        turn_mobility_lose(s, alloc, now_ms);
     } else {
         turn_end_allocation(s, alloc, TURN_EVENT_CLOSED, now_ms);
     }
@@ -271,6 +284,22 @@ bool turn_server_moving(const struct turn_server *s, const struct five_tuple *tu
     return true;
 }
 
+uint32_t turn_server_ways(const struct turn_server *s, const struct five_tuple *tuple,
+                          struct turn_way out[2])
+{
+    const struct turn_alloc *alloc = turn_alloc_find(&s->tables, tuple);
+
+    if (alloc == NULL) {
+        return 0;
+    }
+    out[0] = (struct turn_way){alloc->tuple, alloc->listener};
+    if (alloc->mobile == NULL || !alloc->mobile->moving) {
+        return 1;
+    }
+    out[1] = (struct turn_way){alloc->mobile->coming, alloc->mobile->listener};
+    return 2;
+}
+
 bool turn_server_find_session(const struct turn_server *s, uint64_t session, struct five_tuple *out)
 {
     const struct turn_alloc *alloc = turn_alloc_numbered(&s->tables, session);
@@ -292,7 +321,7 @@ void turn_server_each(struct turn_server *s, turn_server_each_fn each, void *arg
             const struct five_tuple coming = alloc->mobile->coming;
             each(arg, &coming, alloc->mobile->listener);
         }
-        if (turn_alloc_numbered(&s->tables, session) == alloc) {
+        if (turn_alloc_numbered(&s->tables, session) == alloc && !turn_client_away(alloc)) {
             each(arg, &tuple, alloc->listener);
         }
     }
@@ -378,7 +407,7 @@ void turn_server_configure(struct turn_server *s, const struct turn_config *conf
 
 void turn_recheck(struct turn_server *s, struct turn_alloc *alloc, uint64_t now_ms)
 {
-    const struct gate *gate = s->config->gate;
+    const struct gate *gate = turn_alloc_realm(s, alloc)->gate;
 
     LIST_EACH_SAFE (node, &alloc->chans) {
         struct turn_chan *chan = CONTAINER_OF(node, struct turn_chan, node);
@@ -451,6 +480,22 @@ int turn_server_ports(const struct turn_server *s, const struct five_tuple *tupl
     ports[1] = alloc->relay[1].port;
     *quota_user = turn_alloc_quota_user(alloc);
     return 0;
+}
+
+uint32_t turn_server_realm(const struct turn_server *s, const struct five_tuple *tuple)
+{
+    const struct turn_alloc *alloc = turn_alloc_find(&s->tables, tuple);
+
+    return alloc != NULL ? alloc->realm : 0;
+}
+
+void turn_server_set_realm(struct turn_server *s, const struct five_tuple *tuple, uint32_t realm)
+{
+    struct turn_alloc *alloc = turn_alloc_find(&s->tables, tuple);
+
+    if (alloc != NULL) {
+        alloc->realm = realm;
+    }
 }
 
 uint32_t turn_server_allocation_count(const struct turn_server *s)

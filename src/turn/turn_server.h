@@ -82,11 +82,14 @@ struct turn_event {
     const struct net_addr *peer;       /* NULL when none */
     void *listener;                    /* what reaches the client; NULL: REFUSED */
     uint8_t transport;                 /* of the client: enum net_transport; 0: REFUSED */
-    struct bytes user;                 /* empty when unknown */
+    struct bytes user;                 /* empty when unknown; of a token its account */
+    const char *realm;                 /* that it is about */
     uint32_t lifetime_s;
     const struct turn_traffic *traffic; /* DELETED, EXPIRED, CLOSED */
     /* MOVED: client, server and listener are the new ones, these are where packets to the client
-     * go as yet.  LEFT: what is no longer served; the others say where the client is. */
+     * go as yet.  LEFT: what is no longer served; the others say where the client is, or
+     * that it is nowhere (RFC 8016: its connection has ended): NET_NONE, no transport, no listener.
+     */
     const struct five_tuple *was;
     void *was_listener;
 };
@@ -149,9 +152,10 @@ struct turn_effects {
      * client connection `listener` go to `handle` as they are, and the other way round. */
     void (*peer_bind)(void *arg, void *handle, void *listener);
 
-    /* Count an allocation of `user`: 0, or -EDQUOT (486), or -ENOSPC (508). */
-    int (*quota_take)(void *arg, struct bytes user);
-    void (*quota_give)(void *arg, struct bytes user);
+    /* Count an allocation of `user` of the realm with that id: 0, or -EDQUOT (486), or -ENOSPC
+     * (508). */
+    int (*quota_take)(void *arg, uint32_t realm, struct bytes user);
+    void (*quota_give)(void *arg, uint32_t realm, struct bytes user);
 
     /* Ask for `bytes` of the server's whole bandwidth towards peers (0) or clients (1); returns how
      * many are granted (a lease, at least `bytes`, or 0). */
@@ -159,6 +163,10 @@ struct turn_effects {
 
     /* Which instance has that session: 0 or more; -ENOENT.  NULL: there is no other instance. */
     int (*session_owner)(void *arg, uint64_t session);
+
+    /* What sends from address `at` of set `set` of the configuration's behaviour (RFC 5780): a
+     * packet's `port`; NULL: nothing does now (500).  NULL: there are no sets. */
+    void *(*behaviour_port)(void *arg, uint32_t set, uint32_t at);
 
     /* Tell of something that happened. */
     void (*event)(void *arg, const struct turn_event *event);
@@ -227,9 +235,11 @@ enum turn_verdict turn_server_peer_packet(struct turn_server *server, struct tur
                                           struct pkt *pkt, uint64_t now_ms);
 
 /* The connection or association `listener` (pkt->port of its packets) of a client has ended: its
- * allocation ends with it (A-21; TURN_EVENT_CLOSED).  Harmless when it has none.  Others may have
- * the same 5-tuple (a DTLS handshake beside an association, what a balancer says): their allocation
- * stays.  NULL: whoever's. */
+ * allocation ends with it (A-21; TURN_EVENT_CLOSED), unless a ticket was given for it: then it
+ * lives on without its client (TURN_EVENT_LEFT; RFC 8016), which has no 5-tuple until it comes back
+ * from a new one with the ticket: packets to it are dropped.  Harmless when it has none.  Others
+ * may have the same 5-tuple (a DTLS handshake beside an association, what a balancer says): their
+ * allocation stays.  NULL: whoever's. */
 void turn_server_client_closed(struct turn_server *server, const struct five_tuple *tuple,
                                const void *listener, uint64_t now_ms);
 
@@ -254,8 +264,20 @@ bool turn_server_find_session(const struct turn_server *server, uint64_t session
 bool turn_server_moving(const struct turn_server *server, const struct five_tuple *tuple,
                         struct five_tuple tuples[2], void *listeners[2]);
 
-/* Call `each` with every 5-tuple and what reaches it: twice for a client that is moving, unless the
- * first call lets the session go.  `each` may pack and forget that very session, no other. */
+/* Where a client is, and what reaches it. */
+struct turn_way {
+    struct five_tuple tuple;
+    void *listener;
+};
+
+/* The ways to the client of the session of `tuple`: first the one that packets to it go, then the
+ * one that it is coming.  How many; 0: there is no session. */
+uint32_t turn_server_ways(const struct turn_server *server, const struct five_tuple *tuple,
+                          struct turn_way out[2]);
+
+/* Call `each` with every 5-tuple and what reaches it: not at all for a client that is away, twice
+ * for a client that is moving, unless the first call lets the session go.  `each` may pack and
+ * forget that very session, no other. */
 typedef void (*turn_server_each_fn)(void *arg, const struct five_tuple *tuple, void *listener);
 void turn_server_each(struct turn_server *server, turn_server_each_fn each, void *arg);
 
@@ -369,7 +391,11 @@ uint32_t turn_server_allocation_count(const struct turn_server *server);
  * Everything that a session is made of, as one versioned record.  Times travel as what is left of
  * them, so the clocks of the two ends need not agree.  It holds the user's keys: it is a secret. */
 
-enum { TURN_PARCEL_HEAD = 512 + CREDENTIAL_NAME_MAX, TURN_PARCEL_PERM = 24, TURN_PARCEL_CHAN = 34 };
+enum {
+    TURN_PARCEL_HEAD = 576 + CREDENTIAL_NAME_MAX + CREDENTIAL_ACCOUNT_MAX + CREDENTIAL_REALM_MAX,
+    TURN_PARCEL_PERM = 24,
+    TURN_PARCEL_CHAN = 34,
+};
 
 /* Write the session of `tuple` to `out` (TURN_PARCEL_HEAD bytes, and TURN_PARCEL_PERM / _CHAN for
  * each permission and channel, are enough).  0; -ENOENT; -ENOBUFS; -EOPNOTSUPP for a TCP
@@ -383,6 +409,13 @@ MUST_USE int turn_server_pack(struct turn_server *server, const struct five_tupl
  * the part of its user's name that quotas count; valid until the session ends.  0 or -ENOENT. */
 MUST_USE int turn_server_ports(const struct turn_server *server, const struct five_tuple *tuple,
                                void *ports[2], struct bytes *quota_user);
+
+/* The number of the realm of `tuple`'s session; 0 when there is none.  A parcel names the realm,
+ * and names may change their numbers while it is on its way between workers of one process: who
+ * counts by numbers gives it back its own. */
+uint32_t turn_server_realm(const struct turn_server *server, const struct five_tuple *tuple);
+void turn_server_set_realm(struct turn_server *server, const struct five_tuple *tuple,
+                           uint32_t realm);
 
 /* The session of `tuple` has left: forget it without closing its relay sockets or peer data
  * connections, giving back its quota or telling of an end.  A late duplicate of the Allocate that

@@ -143,6 +143,38 @@ static bool set_ticket(struct turn_req *req, struct bytes value)
     return true;
 }
 
+static bool set_access_token(struct turn_req *req, struct bytes value)
+{
+    req->token = value;
+    return true;
+}
+
+static bool set_origin(struct turn_req *req, struct bytes value)
+{
+    req->origin = value;
+    return true;
+}
+
+static bool set_change(struct turn_req *req, struct bytes value)
+{
+    req->change = be32(value.p) & (TURN_CHANGE_IP | TURN_CHANGE_PORT);
+    return true;
+}
+
+/* RFC 5780 section 7.5: 16 bits "followed by 2 bytes of padding", which some count and some do
+ * not (A-12). */
+static bool set_response_port(struct turn_req *req, struct bytes value)
+{
+    req->response_port = be16(value.p);
+    return value.n != 3;
+}
+
+static bool set_padding(struct turn_req *req, struct bytes value)
+{
+    req->padding = (uint16_t)value.n;
+    return true;
+}
+
 static bool set_nothing(struct turn_req *req, struct bytes value)
 {
     (void)req;
@@ -160,6 +192,7 @@ static const struct attr_row {
     set_fn set;
 } rows[] = {
     {STUN_MAPPED_ADDRESS, 0, ANY_LENGTH, 0, set_nothing},
+    {STUN_CHANGE_REQUEST, 4, 4, HAS_CHANGE_REQUEST, set_change},
     {STUN_USERNAME, 0, STRING_MAX, HAS_USERNAME, set_username},
     {STUN_MESSAGE_INTEGRITY, STUN_MI_LEN, STUN_MI_LEN, HAS_MI, set_mi},
     {STUN_ERROR_CODE, 0, ANY_LENGTH, 0, set_nothing},
@@ -175,16 +208,20 @@ static const struct attr_row {
     {STUN_EVEN_PORT, 1, 1, HAS_EVEN_PORT, set_even_port},
     {STUN_REQUESTED_TRANSPORT, 4, 4, HAS_REQUESTED_TRANSPORT, set_transport},
     {STUN_DONT_FRAGMENT, 0, 0, HAS_DONT_FRAGMENT, set_nothing},
+    {STUN_ACCESS_TOKEN, 0, ANY_LENGTH, HAS_ACCESS_TOKEN, set_access_token},
     {STUN_MESSAGE_INTEGRITY_SHA256, 16, STUN_MI256_LEN, HAS_MI256, set_mi256},
     {STUN_PASSWORD_ALGORITHM, 4, STRING_MAX, HAS_PASSWORD_ALGORITHM, set_algorithm},
     {STUN_USERHASH, 32, 32, HAS_USERHASH, set_userhash},
     {STUN_XOR_MAPPED_ADDRESS, 0, ANY_LENGTH, 0, set_nothing},
     {STUN_RESERVATION_TOKEN, 8, 8, HAS_RESERVATION_TOKEN, set_token},
+    {STUN_PADDING, 0, ANY_LENGTH, HAS_PADDING, set_padding},
+    {STUN_RESPONSE_PORT, 2, 4, HAS_RESPONSE_PORT, set_response_port},
     {STUN_CONNECTION_ID, 4, 4, HAS_CONNECTION_ID, set_connection_id},
     {STUN_ADDITIONAL_ADDRESS_FAMILY, 4, 4, HAS_ADDITIONAL_ADDRESS_FAMILY, set_additional_family},
     {STUN_PASSWORD_ALGORITHMS, 0, ANY_LENGTH, HAS_PASSWORD_ALGORITHMS, set_algorithms},
     {STUN_TRANSACTION_TRANSMIT_COUNTER, 4, 4, HAS_TRANSMIT_COUNTER, set_counter},
     {STUN_FINGERPRINT, 4, 4, HAS_FINGERPRINT, set_fingerprint},
+    {STUN_ORIGIN, 0, ANY_LENGTH, HAS_ORIGIN, set_origin},
     {STUN_MOBILITY_TICKET, 0, ANY_LENGTH, HAS_MOBILITY_TICKET, set_ticket},
 };
 
@@ -254,6 +291,15 @@ static void decode_attr(struct turn_req *req, const struct stun_attr *attr)
     }
 }
 
+/* Attributes that may be repeated: from the first to the end of the last one. */
+static void span_to(struct bytes *span, const uint8_t *at, const uint8_t *end)
+{
+    if (span->p == NULL) {
+        span->p = at;
+    }
+    span->n = (size_t)(end - span->p);
+}
+
 void turn_req_decode(const struct stun_msg *msg, struct turn_req *out)
 {
     struct bytes rest = msg->body;
@@ -273,13 +319,36 @@ void turn_req_decode(const struct stun_msg *msg, struct turn_req *out)
             continue;
         }
         if (attr.type == STUN_XOR_PEER_ADDRESS) {
-            if (out->peers.p == NULL) {
-                out->peers.p = at;
-            }
-            out->peers.n = (size_t)(rest.p - out->peers.p); /* up to the end of the last one */
+            span_to(&out->peers, at, rest.p);
+        } else if (attr.type == STUN_ORIGIN) {
+            span_to(&out->origins, at, rest.p);
         }
         decode_attr(out, &attr);
     }
+}
+
+void turn_req_disown(struct turn_req *req, uint32_t has)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        if ((rows[i].has & has & (req->has | req->bad)) != 0) {
+            note_unknown(req, rows[i].type);
+        }
+    }
+    req->has &= ~has;
+    req->bad &= ~has;
+}
+
+bool turn_req_next_origin(struct bytes *rest, struct bytes *out)
+{
+    struct stun_attr attr;
+
+    while (rest->n > 0 && stun_attr_next(rest, &attr) > 0) {
+        if (attr.type == STUN_ORIGIN) {
+            *out = attr.value;
+            return true;
+        }
+    }
+    return false;
 }
 
 int turn_req_next_peer(const struct turn_req *req, struct bytes *rest, struct net_addr *out)

@@ -43,7 +43,13 @@ enum turn_has {
     HAS_ACCESS_TOKEN = 1 << 21,
     HAS_CONNECTION_ID = 1 << 22,
     HAS_CHANGE_REQUEST = 1 << 23,
+    HAS_ORIGIN = 1 << 24,
+    HAS_PADDING = 1 << 25,
+    HAS_RESPONSE_PORT = 1 << 26,
 };
+
+/* Flags of CHANGE-REQUEST; the other bits mean nothing. */
+enum turn_change { TURN_CHANGE_PORT = 0x2, TURN_CHANGE_IP = 0x4 };
 
 /* What makes a request malformed (400) without making it unparsable: set in `bad`, judged by the
  * core after authentication, in the order of conformance section 4. */
@@ -78,6 +84,12 @@ struct turn_req {
     uint8_t transmit_count; /* RFC 7982 Req */
     uint32_t connection_id; /* RFC 6062 */
     struct bytes ticket;    /* MOBILITY-TICKET (RFC 8016) */
+    struct bytes token;     /* ACCESS-TOKEN (RFC 7635) */
+    struct bytes origin;    /* ORIGIN (draft-johnston-tram-stun-origin), the first */
+    struct bytes origins;   /* body from the first to the last, for turn_req_next_origin() */
+    uint32_t change;        /* CHANGE-REQUEST: enum turn_change (RFC 5780 section 7.2) */
+    uint16_t response_port; /* RESPONSE-PORT (RFC 5780 section 7.5) */
+    uint16_t padding;       /* bytes of PADDING (RFC 5780 section 7.6) */
 
     struct bytes peers;    /* body from the first XOR-PEER-ADDRESS to the integrity attribute */
     uint8_t unknown_count; /* distinct unknown comprehension-required types kept below */
@@ -87,6 +99,13 @@ struct turn_req {
 /* Decode `msg` into `*out`.  Never fails: what is wrong is said in `bad`, `overrun` and `unknown`.
  * Cost: one walk.  Reads nothing outside msg->whole. */
 void turn_req_decode(const struct stun_msg *msg, struct turn_req *out);
+
+/* Attributes `has` (a mask of enum turn_has, each with a type of its own) of `req` mean nothing
+ * here: count those that are there, whatever their form, as unknown ones. */
+void turn_req_disown(struct turn_req *req, uint32_t has);
+
+/* Walk all ORIGIN values; `*rest` starts as req->origins.  True with `*out`; false at the end. */
+bool turn_req_next_origin(struct bytes *rest, struct bytes *out);
 
 /* Walk all XOR-PEER-ADDRESS values (RFC 8656 section 10.2); `*rest` starts as req->peers.
  * 1 with `*out`, 0 at the end, -EBADMSG for one that is malformed. */

@@ -245,7 +245,7 @@ static void do_reload(struct history *h)
     config->channels_5766 = h->wide && !chance(h, 4);
     config->turn_enabled = !chance(h, 8);
     config->draining = chance(h, 8);
-    config->max_bps = h->max_bps > 0 && !chance(h, 4) ? h->max_bps : 0;
+    config->main.max_bps = h->max_bps > 0 && !chance(h, 4) ? h->max_bps : 0;
     paths_reconfigure(h->paths, chance(h, 2) ? some : NULL);
 }
 

@@ -274,7 +274,7 @@ static void judge_up(const struct trial *x)
 
 static bool has_limits(const struct trial *x)
 {
-    return x->paths->world.config.max_bps != 0;
+    return x->paths->world.config.main.max_bps != 0;
 }
 
 /* Both take from the same buckets: here each has its turn with what was there before. */

@@ -146,7 +146,7 @@ static void configure(struct turn_config *config, const struct paths_options *op
     config->copy_dscp = options->copy_dscp;
     config->copy_ecn = options->copy_ecn;
     config->channels_5766 = options->wide;
-    config->max_bps = options->max_bps;
+    config->main.max_bps = options->max_bps;
     config->default_lifetime_s = 20;
     config->max_lifetime_s = 60;
     config->permission_s = 15;
@@ -160,7 +160,7 @@ static void tell_programs(const struct paths *p)
     struct offload_control *control = p->kernel->control;
 
     control->forward = 1;
-    control->max_bps = config->max_bps;
+    control->max_bps = config->main.max_bps;
     control->tos_mask = (config->copy_dscp ? DSCP : 0U) | (config->copy_ecn ? ECN : 0U);
 }
 

@@ -26,6 +26,8 @@ enum {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct world world;
+static struct turn_realm other_realm;
+static const struct turn_origin origins[] = {{"https://other.example", 1}};
 static struct client clients[CLIENTS];
 static struct net_addr relayed[CLIENTS][2];
 static uint8_t parcel[TURN_PARCEL_HEAD + 64 * TURN_PARCEL_PERM + 64 * TURN_PARCEL_CHAN];
@@ -137,7 +139,7 @@ static uint32_t on_flow_open(void *arg, const struct turn_flow *flow)
         assert(!net_addr_equal(&below[i].is.peer, &flow->peer) ||
                !net_addr_equal(&below[i].is.relay, &flow->relay));
     }
-    assert(room < BELOW && (flow->limit != 0 || world.config.max_bps == 0));
+    assert(room < BELOW && (flow->limit != 0 || world.config.main.max_bps == 0));
     below[room].open = (flow->number & 7) != 0; /* some are not taken */
     below[room].is = *flow;
     return below[room].open ? room + 1 : 0;
@@ -283,7 +285,7 @@ static void check_output(enum turn_verdict verdict, struct client *c)
 
     if (verdict == TURN_TO_PEER) {
         assert(net_addr_equal(&socket_of(pkt->port)->bound, &pkt->local));
-        assert(gate_check_addr(world.config.gate, &pkt->remote) == GATE_OPEN);
+        assert(gate_check_addr(world.config.main.gate, &pkt->remote) == GATE_OPEN);
         assert(pkt->transport == NET_UDP && socket_of(pkt->port)->protocol == NET_UDP);
         assert(pkt->data >= world.buf && pkt->data + pkt->len <= world.buf + sizeof(world.buf));
     } else if (verdict == TURN_TO_CLIENT) {
@@ -440,7 +442,7 @@ static void peer_packet(struct input *in, uint32_t client)
     assert(fates() <= before + 1);
     assert(verdict != TURN_TO_PEER && verdict != TURN_WAIT);
     if (verdict == TURN_TO_CLIENT) {
-        assert(gate_check_addr(world.config.gate, &peer) == GATE_OPEN);
+        assert(gate_check_addr(world.config.main.gate, &peer) == GATE_OPEN);
     }
     (void)before;
 }
@@ -462,15 +464,23 @@ static void reload(struct input *in)
     struct turn_config *c = &world.config;
     const uint8_t what = take(in);
 
-    c->algorithms = (enum turn_algorithms)(what % 3);
+    c->main.algorithms = (enum turn_algorithms)(what % 3);
     c->channels_5766 = (what & 0x08) != 0;
     c->draining = (what & 0x70) == 0x70;
-    c->username_anonymity = (what & 0x80) != 0;
-    c->max_bps = (what & 0x10) != 0 ? 1000 : 0;
+    c->main.username_anonymity = (what & 0x80) != 0;
+    c->alternates[TURN_ALTERNATE_UDP].items[0].addr = world_addr("198.51.100.200:3478");
+    c->alternates[TURN_ALTERNATE_UDP].count = (what & 0x61) == 0x61;
+    c->redirect_only = (what & 0x63) == 0x63;
+    c->max_redirects = what & 3;
+    c->main.max_bps = (what & 0x10) != 0 ? 1000 : 0;
     c->max_permissions = 1 + (what >> 2 & 7);
     c->max_channels = 1 + (what >> 3 & 3);
     const int err = world_reconfigure(&world, (what & 4) != 0 ? allow : NULL, deny);
     assert(err == 0);
+    other_realm.gate = world.config.main.gate; /* and its sessions are judged by that, too */
+    turn_server_configure(world.server, &world.config);
+    while (!turn_server_recheck(world.server, 8, world.now_ms)) {
+    }
     (void)err;
 }
 
@@ -535,7 +545,7 @@ static void accept_peer(struct input *in, uint32_t client)
         return; /* the kernel knows no such address */
     }
     if (world_accept(&world, to, &peer, &conn) == TURN_TO_CLIENT) {
-        assert(gate_check_addr(world.config.gate, &peer) == GATE_OPEN);
+        assert(gate_check_addr(world.config.main.gate, &peer) == GATE_OPEN);
         assert(world.pkt.len <= STRANGER_MAX && net_is_stream(world.pkt.transport));
     }
 }
@@ -623,6 +633,25 @@ static void connection_event(struct input *in, uint8_t what, struct client *c)
     }
 }
 
+/* Of another realm, with an ORIGIN; with a token, or without. */
+static void realm_event(struct input *in, struct client *c)
+{
+    const uint8_t what = take(in);
+
+    c->realm = (what & 1) != 0 ? other_realm.name : WORLD_REALM;
+    other_realm.gone = (what & 2) != 0;
+    world.config.third_party = (what & 4) != 0;
+    world.config.origin_consistency = (what & 8) != 0;
+    if (c->auth == CLIENT_TOKEN) {
+        c->token = (what & 16) != 0 ? "token" : NULL;
+    }
+    client_begin(c, (what & 32) != 0 ? STUN_ALLOCATE : STUN_REFRESH, STUN_REQUEST);
+    client_put_transport(c);
+    stun_out_attr(&c->out, STUN_ORIGIN,
+                  (what & 64) != 0 ? bytes_of(origins[0].origin) : take_some(in, what & 31));
+    submit_signed(c);
+}
+
 static void event(struct input *in)
 {
     const uint8_t what = take(in);
@@ -631,6 +660,8 @@ static void event(struct input *in)
     if ((what & 0xc0) == 0xc0) {
         if ((what & 15) >= 8 && (what & 15) < 11) {
             mobility_event(in, what & 7, &clients[client]);
+        } else if ((what & 15) == 15) {
+            realm_event(in, &clients[client]);
         } else {
             connection_event(in, what & 7, &clients[client]);
         }
@@ -666,6 +697,28 @@ static void event(struct input *in)
     check_tables();
 }
 
+static void open_realms(void)
+{
+    static const uint32_t order[] = {1};
+
+    other_realm = world.config.main;
+    (void)strcpy(other_realm.name, "other");
+    world.config.realms = &other_realm;
+    world.config.realm_count = 1;
+    world.config.realm_order = order;
+    world.config.origins = origins;
+    world.config.origin_count = ARRAY_SIZE(origins);
+    world.config.third_party = true;
+    (void)strcpy(world.config.server_name, "turn.example.org");
+    (void)world_add_user_of(&world, other_realm.name, "alice", "wonderland");
+    world_add_token(&world, "kid", "token", 7)->lifetime_s = 300;
+    clients[2].auth = CLIENT_TOKEN;
+    clients[2].user = "kid";
+    clients[2].token = "token";
+    clients[2].mac_key_len = 20;
+    memset(clients[2].mac_key, 7, clients[2].mac_key_len);
+}
+
 static void open_world(void)
 {
     static const char *const addrs[CLIENTS] = {"203.0.113.5:4000", "203.0.113.5:4001",
@@ -689,6 +742,7 @@ static void open_world(void)
         clients[i].len = 0;
     }
     memset(relayed, 0, sizeof(relayed));
+    open_realms();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -56,15 +56,17 @@ static void on_relay_close(void *arg, void *port)
     closed++;
 }
 
-static int on_quota_take(void *arg, struct bytes user)
+static int on_quota_take(void *arg, uint32_t realm, struct bytes user)
 {
+    (void)realm;
     (void)arg;
     (void)user;
     return -ENOSPC;
 }
 
-static void on_quota_give(void *arg, struct bytes user)
+static void on_quota_give(void *arg, uint32_t realm, struct bytes user)
 {
+    (void)realm;
     (void)arg;
     (void)user;
 }
@@ -108,11 +110,11 @@ static void open_server(void)
     gate = gate_new(&options);
     int err = gate == NULL ? -ENOMEM : gate_build(gate);
     config = (struct turn_config){
-        .realm = WORLD_REALM,
+        .main.name = WORLD_REALM,
         .require_auth = true,
         .turn_enabled = true,
         .mobility = true,
-        .max_bps = 1000,
+        .main.max_bps = 1000,
         .default_lifetime_s = 600,
         .max_lifetime_s = 3600,
         .permission_s = 300,
@@ -121,7 +123,7 @@ static void open_server(void)
         .max_permissions = 64,
         .max_channels = 32,
         .nonce_key_count = 1,
-        .gate = gate,
+        .main.gate = gate,
     };
     err = err == 0 ? turn_server_new(&server_options, &server) : err;
     assert(err == 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fuzz target of turn_req_decode(), turn_req_next_peer() and turn_req_next_algorithm().
+/* Fuzz target of turn_req_decode(), turn_req_next_peer(), turn_req_next_origin() and
+ * turn_req_next_algorithm().
  *
  * Input: one datagram.  Its top bits, cookie and length are put right first, so that the bytes
  * after the header are what is explored. */
@@ -67,6 +68,12 @@ static void check_walks(const struct turn_req *req)
     }
     rest = req->password_algorithms;
     while (turn_req_next_algorithm(&rest, &number, &params) == 1) {
+        check_span(req, params);
+    }
+    rest = req->origins;
+    assert(turn_req_next_origin(&rest, &params) == ((req->has & HAS_ORIGIN) != 0));
+    assert((req->has & HAS_ORIGIN) == 0 || params.p == req->origin.p);
+    while (turn_req_next_origin(&rest, &params)) {
         check_span(req, params);
     }
 }

@@ -13,11 +13,13 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import time
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests" / "system"))  # clients of our own: signed.py, turn.py
 STERNA = os.environ.get("STERNA_BIN", str(ROOT / "build" / "release" / "sterna"))
 KIND = os.environ.get("INTEROP_SERVER", "sterna")
 USER, PASSWORD, REALM, SECRET = "user", "pass", "example.org", "north"
@@ -72,6 +74,8 @@ def connects(host, port):
 class Server:
     """A running server process and where to reach it."""
 
+    ready_line = None  # what its log says when it is up, where no Binding is answered
+
     def __init__(self, directory, **options):
         self.port = free_port()
         self.tls_port = options.get("tls-listening-port")
@@ -97,6 +101,10 @@ class Server:
             command = ["turnserver", "-c", str(path), "--log-file=stdout", "--no-cli", "--no-rfc5780"]
         else:
             command = [STERNA, "serve", "-c", str(path)]
+        self._start(command, directory)
+
+    def _start(self, command, directory):
+        """Run it in that folder, until it answers."""
         self.output = open(self.log, "wb")
         self.process = subprocess.Popen(command, stdout=self.output, stderr=subprocess.STDOUT,
                                         stdin=subprocess.DEVNULL, cwd=directory)
@@ -107,6 +115,8 @@ class Server:
                 pytest.fail("the server did not come up:\n" + self.log.read_text(errors="replace"))
 
     def _serves(self):
+        if self.ready_line is not None:
+            return self.ready_line in self.log.read_text(errors="replace")
         return binding_answered("127.0.0.1", self.port) and (
             self.tls_port is None or all(connects(host, self.tls_port) for host in ("127.0.0.1", "::1")))
 
@@ -163,6 +173,43 @@ def make_server(tmp_path):
     yield make
     for s in started:
         s.stop()
+
+
+class Turnserver(Server):
+    """The server under coturn's name, on coturn's command line alone, in a folder of its own."""
+
+    def __init__(self, directory, *flags, name="turnserver", ready_line=None):
+        self.ready_line = ready_line
+        self.port, self.secure_port, self.tls_port = free_port(), free_port(), None
+        self.log = directory / "server.log"
+        link = directory / name
+        if KIND != "coturn" and not link.exists():
+            link.symlink_to(STERNA)
+        if KIND != "coturn":  # Debian's clients know the channels of RFC 5766 alone, as its server does
+            flags += ("--rfc5766-channel-numbers",)
+        command = ["turnserver" if KIND == "coturn" else str(link), *map(str, flags),
+                   "-p", str(self.port), f"--tls-listening-port={self.secure_port}", f"--pidfile={directory}/pid"]
+        self._start(command, directory)
+
+    def said(self, text):
+        """Has the log this by now?"""
+        return text in self.log.read_text(errors="replace")
+
+
+@pytest.fixture
+def turnserver(tmp_path):
+    """turnserver(*flags) starts one.  -n keeps the configuration of this host out."""
+    started = []
+
+    def make(*flags, **how):
+        if not {"-n", "-c"} & set(flags):
+            flags = ("-n", *flags)
+        started.append(Turnserver(tmp_path, *flags, **how))
+        return started[-1]
+
+    yield make
+    for s in started:
+        assert s.stop() in ENDED_WELL, s.log.read_text(errors="replace")
 
 
 class Certificates:

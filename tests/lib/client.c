@@ -90,12 +90,31 @@ void client_end(struct client *c)
     c->len = (size_t)n;
 }
 
+/* RFC 7635 section 5: the kid, the token, and the mac_key as it is. */
+static int sign_with_token(struct client *c)
+{
+    const struct bytes key = {c->mac_key, c->mac_key_len};
+
+    stun_out_attr(&c->out, STUN_USERNAME, bytes_of(c->user));
+    if (c->realm != NULL) {
+        stun_out_attr(&c->out, STUN_REALM, bytes_of(c->realm));
+    }
+    stun_out_attr(&c->out, STUN_NONCE, bytes_of(c->nonce));
+    if (c->token != NULL) {
+        stun_out_attr(&c->out, STUN_ACCESS_TOKEN, bytes_of(c->token));
+    }
+    return c->mac_sha256 ? stun_out_mi256(&c->out, mac_of_tests(), key)
+                         : stun_out_mi(&c->out, mac_of_tests(), key);
+}
+
 void client_sign(struct client *c)
 {
     uint8_t key[CRYPTO_SHA256_LEN];
     int err = 0;
 
-    if (c->auth != CLIENT_NO_AUTH) {
+    if (c->auth == CLIENT_TOKEN) {
+        err = sign_with_token(c);
+    } else if (c->auth != CLIENT_NO_AUTH) {
         put_user(c);
         stun_out_attr(&c->out, STUN_REALM, bytes_of(c->realm));
         stun_out_attr(&c->out, STUN_NONCE, bytes_of(c->nonce));
@@ -156,8 +175,10 @@ static void read_integrity(const struct client *c, struct reply *r, const struct
     } else {
         r->has_mi256 = true;
     }
-    r->integrity_ok = c->password != NULL && stun_msg_check_mi(mac_of_tests(), &r->msg, attr->value,
-                                                               key_of(c, sha256, key)) == 0;
+    const struct bytes k = c->auth == CLIENT_TOKEN ? (struct bytes){c->mac_key, c->mac_key_len}
+                           : c->password != NULL   ? key_of(c, sha256, key)
+                                                   : (struct bytes){NULL, 0};
+    r->integrity_ok = k.n > 0 && stun_msg_check_mi(mac_of_tests(), &r->msg, attr->value, k) == 0;
 }
 
 static void read_attr(const struct client *c, struct reply *r, const struct stun_attr *attr)
@@ -226,6 +247,9 @@ static void read_attr(const struct client *c, struct reply *r, const struct stun
         break;
     case STUN_MOBILITY_TICKET:
         r->ticket = attr->value;
+        break;
+    case STUN_THIRD_PARTY_AUTHORIZATION:
+        r->third_party = attr->value;
         break;
     case STUN_ALTERNATE_DOMAIN:
         r->domain = attr->value;

@@ -18,6 +18,7 @@ enum client_auth {
     CLIENT_LEGACY,  /* RFC 5389: USERNAME, REALM, NONCE, MESSAGE-INTEGRITY, MD5 key */
     CLIENT_MD5,     /* with PASSWORD-ALGORITHM(S): MD5, MESSAGE-INTEGRITY-SHA256 */
     CLIENT_SHA256,  /* with PASSWORD-ALGORITHM(S): SHA-256, MESSAGE-INTEGRITY-SHA256 */
+    CLIENT_TOKEN,   /* RFC 7635: USERNAME is the kid, `token` the ACCESS-TOKEN, MESSAGE-INTEGRITY */
 };
 
 struct client {
@@ -28,7 +29,11 @@ struct client {
     const char *password;
     const char *realm;
     enum client_auth auth;
-    bool userhash; /* USERHASH instead of USERNAME */
+    const char *token;   /* CLIENT_TOKEN: ACCESS-TOKEN, or NULL for a request without */
+    uint8_t mac_key[64]; /* CLIENT_TOKEN: proves requests */
+    size_t mac_key_len;
+    bool mac_sha256; /* CLIENT_TOKEN: by MESSAGE-INTEGRITY-SHA256 */
+    bool userhash;   /* USERHASH instead of USERNAME */
     bool fingerprint;
     char nonce[256];
     uint8_t algorithms[64]; /* PASSWORD-ALGORITHMS as offered */
@@ -59,9 +64,10 @@ struct reply {
     uint64_t token; /* RESERVATION-TOKEN */
     struct net_addr alternate[2];
     uint32_t alternate_count;
-    uint32_t connection_id; /* CONNECTION-ID, or 0 */
-    struct bytes domain;    /* ALTERNATE-DOMAIN */
-    struct bytes ticket;    /* MOBILITY-TICKET */
+    uint32_t connection_id;   /* CONNECTION-ID, or 0 */
+    struct bytes domain;      /* ALTERNATE-DOMAIN */
+    struct bytes ticket;      /* MOBILITY-TICKET */
+    struct bytes third_party; /* THIRD-PARTY-AUTHORIZATION */
     bool has_data, has_token, has_lifetime, has_username, has_counter, has_mapped_plain;
     uint32_t counter;
     uint16_t order[32]; /* attribute types as they stood */

@@ -25,14 +25,39 @@ static bool user_matches(const struct world_user *user, const struct credential_
 {
     uint8_t hash[CRYPTO_SHA256_LEN];
 
-    if (user->removed) {
+    if (user->removed || (user->token != NULL) != (query->token.p != NULL)) {
+        return false;
+    }
+    if (user->token != NULL) {
+        return bytes_equal(query->token, bytes_of(user->token)) &&
+               bytes_equal(query->username, bytes_of(user->name));
+    }
+    if (!bytes_equal(query->realm, bytes_of(user->realm))) {
         return false;
     }
     if (query->username.p != NULL) {
         return bytes_equal(query->username, bytes_of(user->name));
     }
-    return crypto_longterm_userhash(bytes_of(user->name), bytes_of(WORLD_REALM), hash) == 0 &&
+    return crypto_longterm_userhash(bytes_of(user->name), bytes_of(user->realm), hash) == 0 &&
            bytes_equal(query->userhash, (struct bytes){hash, sizeof(hash)});
+}
+
+static void put_identity(const struct world_user *user, struct credential_keys *out)
+{
+    out->name_len = (uint16_t)strlen(user->name);
+    out->quota_from = 0;
+    out->quota_len = out->name_len;
+    memcpy(out->name, user->name, out->name_len);
+    if (user->token != NULL) { /* the account stands behind the name */
+        out->quota_from = out->name_len;
+        out->quota_len = (uint16_t)strlen(user->token);
+        memcpy(out->name + out->name_len, user->token, out->quota_len);
+        out->lifetime_s = user->lifetime_s;
+    }
+    if (user->own_realm) {
+        out->realm_len = (uint16_t)strlen(user->realm);
+        memcpy(out->realm, user->realm, out->realm_len);
+    }
 }
 
 static int on_key_find(void *arg, const struct credential_query *query, struct credential_keys *out)
@@ -48,10 +73,7 @@ static int on_key_find(void *arg, const struct credential_query *query, struct c
         if (user_matches(user, query)) {
             out->count = 1;
             out->key[0] = user->key;
-            out->name_len = (uint16_t)strlen(user->name);
-            out->quota_from = 0;
-            out->quota_len = out->name_len;
-            memcpy(out->name, user->name, out->name_len);
+            put_identity(user, out);
             return 0;
         }
     }
@@ -223,17 +245,19 @@ static void on_peer_bind(void *arg, void *handle, void *listener)
     conn->bound_to = listener;
 }
 
-static int on_quota_take(void *arg, struct bytes user)
+static int on_quota_take(void *arg, uint32_t realm, struct bytes user)
 {
     struct world *w = arg;
 
+    w->quota_realm = realm;
     return quota_take(w->quota, user);
 }
 
-static void on_quota_give(void *arg, struct bytes user)
+static void on_quota_give(void *arg, uint32_t realm, struct bytes user)
 {
     struct world *w = arg;
 
+    w->quota_realm = realm;
     quota_give(w->quota, user);
 }
 
@@ -312,12 +336,12 @@ void world_init(struct world *w, uint64_t seed)
     };
     w->capacity_left[0] = w->capacity_left[1] = UINT64_MAX;
     w->config = (struct turn_config){
-        .realm = WORLD_REALM,
+        .main.name = WORLD_REALM,
         .software = "sterna test",
         .require_auth = true,
         .stun_enabled = true,
         .turn_enabled = true,
-        .username_anonymity = true,
+        .main.username_anonymity = true,
         .udp_relay = true,
         .tcp_relay = true,
         .ipv4_relay = true,
@@ -325,7 +349,7 @@ void world_init(struct world *w, uint64_t seed)
         .additional_family = true,
         .copy_dscp = true,
         .copy_ecn = true,
-        .algorithms = TURN_ALG_SHA256_MD5,
+        .main.algorithms = TURN_ALG_SHA256_MD5,
         .default_lifetime_s = 600,
         .max_lifetime_s = 3600,
         .permission_s = 300,
@@ -383,7 +407,7 @@ static int gate_make(struct world *w, const char *const *allow, const char *cons
         return err;
     }
     w->gate = gate;
-    w->config.gate = gate;
+    w->config.main.gate = gate;
     return 0;
 }
 
@@ -467,15 +491,37 @@ int world_reconfigure(struct world *w, const char *const *allow, const char *con
 
 struct world_user *world_add_user(struct world *w, const char *name, const char *password)
 {
+    return world_add_user_of(w, WORLD_REALM, name, password);
+}
+
+struct world_user *world_add_user_of(struct world *w, const char *realm_name, const char *name,
+                                     const char *password)
+{
     assert(w->user_count < WORLD_MAX_USERS && strlen(name) <= CREDENTIAL_NAME_MAX);
     struct world_user *user = &w->users[w->user_count++];
-    const struct bytes realm = bytes_of(WORLD_REALM);
+    const struct bytes realm = bytes_of(realm_name);
 
+    user->realm = realm_name;
     memcpy(user->name, name, strlen(name) + 1);
     user->key.has_md5 =
         crypto_longterm_md5(bytes_of(name), realm, bytes_of(password), user->key.md5) == 0;
     user->key.has_sha256 =
         crypto_longterm_sha256(bytes_of(name), realm, bytes_of(password), user->key.sha256) == 0;
+    return user;
+}
+
+struct world_user *world_add_token(struct world *w, const char *kid, const char *token,
+                                   uint8_t fill)
+{
+    enum { MAC_KEY = 20, LONGEST = 128 };
+
+    assert(w->user_count < WORLD_MAX_USERS && strlen(kid) <= CREDENTIAL_NAME_MAX &&
+           strlen(token) <= LONGEST);
+    struct world_user *user = &w->users[w->user_count++];
+    memcpy(user->name, kid, strlen(kid) + 1);
+    user->token = token;
+    user->key.mac_len = MAC_KEY;
+    memset(user->key.mac, fill, MAC_KEY);
     return user;
 }
 

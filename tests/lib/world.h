@@ -51,6 +51,10 @@ struct world_reservation {
 
 struct world_user {
     char name[CREDENTIAL_NAME_MAX + 1];
+    const char *realm;
+    const char *token;   /* ACCESS-TOKEN of one who comes with it, his kid is `name`; or NULL */
+    uint32_t lifetime_s; /* that the token allows; 0: any */
+    bool own_realm;      /* the token's key is of `realm`, whatever realm was asked for */
     struct credential_key key;
     bool removed;
 };
@@ -77,6 +81,7 @@ struct world {
     struct port_pool *pool;
     struct port_pool_options pool_options;
     struct quota *quota;
+    uint32_t quota_realm; /* that it was taken or given back for last */
     struct crypto_random *random;
     struct turn_server *server;
     /* Between world_init() and world_start(): more effects, such as a path below the core.  Their
@@ -125,8 +130,17 @@ void world_stop(struct world *w);
 /* A new gate with these rules in force from now on, and the configuration as edited. NULL: none. */
 int world_reconfigure(struct world *w, const char *const *allow, const char *const *deny);
 
-/* A user with a password: both keys. */
+/* A user of WORLD_REALM with a password: both keys. */
 struct world_user *world_add_user(struct world *w, const char *name, const char *password);
+
+/* The same in another realm, which is borrowed. */
+struct world_user *world_add_user_of(struct world *w, const char *realm, const char *name,
+                                     const char *password);
+
+/* A holder of an ACCESS-TOKEN (RFC 7635): the bytes of `token` stand for a mac_key of 20 bytes,
+ * each of them `fill`.  The texts are borrowed. */
+struct world_user *world_add_token(struct world *w, const char *kid, const char *token,
+                                   uint8_t fill);
 
 /* Let time pass: the server's timers run at their deadlines. */
 void world_advance(struct world *w, uint64_t ms);

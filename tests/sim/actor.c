@@ -507,7 +507,7 @@ void actor_act(struct sim *sim, struct actor *a)
     } else if (what < 970) {
         trace_say(&sim->trace, sim->now_ms, "client %u starts again", a->index);
         forget_all(sim, a);
-    } else if (what < 980 && sim->model.config->max_bps != 0) {
+    } else if (what < 980 && sim->model.config->main.max_bps != 0) {
         flood(sim, a);
     } else if (what < 990) {
         hang_up(sim, a);

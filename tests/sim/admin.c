@@ -9,7 +9,7 @@ static void config_change(struct sim *sim, struct turn_config *c)
 {
     struct prng *r = &sim->random;
     bool *const switches[] = {
-        &c->stun_enabled, &c->always_fingerprint, &c->channels_5766, &c->username_anonymity,
+        &c->stun_enabled, &c->always_fingerprint, &c->channels_5766, &c->main.username_anonymity,
         &c->udp_relay,    &c->draining,           &c->ipv6_relay,    &c->additional_family,
         &c->copy_dscp,    &c->tcp_relay,          &c->mobility};
 
@@ -18,7 +18,7 @@ static void config_change(struct sim *sim, struct turn_config *c)
         *one = !*one;
     }
     if (prng_chance(r, 200)) {
-        c->algorithms = (enum turn_algorithms)prng_below(r, 3);
+        c->main.algorithms = (enum turn_algorithms)prng_below(r, 3);
     }
     if (prng_chance(r, 200)) {
         c->max_permissions = 2 + prng_below(r, 7);
@@ -51,17 +51,18 @@ void admin_reconfigure(struct sim *sim)
     s->config_now ^= 1;
     *c = s->config_first; /* each time something else is different from the beginning */
     memcpy(c->nonce_keys, old->nonce_keys, sizeof(c->nonce_keys));
-    c->gate = old->gate;
+    c->main.gate = old->main.gate;
     config_change(sim, c);
     if (prng_chance(r, 600)) {
         sim->model.rules = (uint8_t)prng_below(r, PEER_RULE_SETS);
-        c->gate = sim->options.gates[sim->model.rules];
+        c->main.gate = sim->options.gates[sim->model.rules];
     }
     if (prng_chance(r, 200)) {
         sim->model.user_quota = prng_chance(r, 300) ? prng_below(r, 4) : 0;
         sim->model.total_quota = prng_chance(r, 300) ? prng_below(r, 8) : 0;
         quota_set_limits(s->quota, sim->model.user_quota, sim->model.total_quota);
     }
+    site_put_realm(s, s->config_now);
     sim->model.config = c;
     trace_say(&sim->trace, sim->now_ms, "reload: rules %u, draining %d, relay %d, user quota %u",
               sim->model.rules, c->draining, c->udp_relay, sim->model.user_quota);
@@ -70,6 +71,7 @@ void admin_reconfigure(struct sim *sim)
         turn_server_configure(s->core[i].server, c);
     }
     memset(old, 0xa5, sizeof(*old)); /* it is not borrowed any more */
+    memset(&s->other[s->config_now ^ 1], 0xa5, sizeof(s->other[0]));
     model_recheck(&sim->model, sim->now_ms);
     for (uint8_t i = 0; i < SIM_CORES; i++) {
         const uint32_t budget = 1 + prng_below(r, 3);
@@ -116,7 +118,7 @@ static int carry(struct sim *sim, const struct model_alloc *a, uint8_t to, void 
 {
     static uint8_t parcel[2]
                          [TURN_PARCEL_HEAD + MODEL_ENTRIES * (TURN_PARCEL_PERM + TURN_PARCEL_CHAN)];
-    const struct five_tuple tuple = {a->client, a->server, a->transport};
+    const struct five_tuple tuple = model_tuple(a);
     const struct five_tuple coming = {a->coming_client, a->coming_server, a->transport};
     struct turn_server *source = sim->site.core[a->core].server;
     struct turn_server *target = sim->site.core[to].server;
@@ -153,7 +155,7 @@ static int carry(struct sim *sim, const struct model_alloc *a, uint8_t to, void 
 /* The connections of a TCP allocation cannot travel. */
 static void stay(struct sim *sim, const struct model_alloc *a)
 {
-    const struct five_tuple tuple = {a->client, a->server, a->transport};
+    const struct five_tuple tuple = model_tuple(a);
     uint8_t parcel[TURN_PARCEL_HEAD];
     struct writer w = writer_over(parcel, sizeof(parcel));
 
@@ -172,8 +174,8 @@ void admin_move_session(struct sim *sim, struct model_alloc *a, uint8_t to)
         stay(sim, a);
         return;
     }
-    if (from == to) {
-        return;
+    if (from == to || a->away) {
+        return; /* nothing leads anywhere else */
     }
     move_sockets(sim, a, to, ports);
     const int err = carry(sim, a, to, ports, relays);
@@ -224,6 +226,7 @@ void admin_close_client(struct sim *sim, const struct net_addr *client,
     const struct five_tuple tuple = {*client, *server, actor_transport(sim, client)};
     struct model_alloc *a = model_record(&sim->model, client, server);
     const bool moving = a != NULL && a->moving;
+    const bool lost = a != NULL && !moving && a->mobile && sim->model.config->mobility;
     struct turn_server *core = sim->site.core[site_core_for(sim, client, server)].server;
 
     if (turn_server_has_allocation(core, &tuple) != (a != NULL)) {
@@ -234,11 +237,14 @@ void admin_close_client(struct sim *sim, const struct net_addr *client,
         model_stay(&sim->model, a);
     } else if (moving) {
         model_arrive(&sim->model, a, sim->now_ms);
+    } else if (lost) {
+        model_lose(&sim->model, a, sim->now_ms);
+        sim->seen.lost++;
     }
     sim->site.closing = true;
     turn_server_client_closed(core, &tuple, NULL, sim->now_ms);
     sim->site.closing = false;
-    if (model_record(&sim->model, client, server) != NULL || (moving && !a->used)) {
+    if (model_record(&sim->model, client, server) != NULL || ((moving || lost) && !a->used)) {
         sim_fail(sim, "an allocation has outlived its connection, or not another");
     }
 }

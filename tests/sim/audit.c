@@ -109,7 +109,7 @@ static void audit_mobile(struct sim *sim, const struct model_alloc *a,
 
 void audit_allocation(struct sim *sim, const struct model_alloc *a)
 {
-    const struct five_tuple tuple = {a->client, a->server, a->transport};
+    const struct five_tuple tuple = model_tuple(a);
 
     if (!a->used || sim->failed) {
         return;

@@ -63,7 +63,7 @@ static void check_offer(struct sim *sim, const struct sim_core *core, const stru
 {
     const struct below *b = &sim->site.below;
     const struct sim_socket *socket = effects_socket_at(sim, &flow->relay);
-    const uint64_t max_bps = sim->model.config->max_bps;
+    const uint64_t max_bps = sim->model.config->main.max_bps;
 
     if (socket == NULL || socket->protocol != NET_UDP || flow->session == 0) {
         sim_fail(sim, "channel %04x is handed over without a relay", (unsigned)flow->number);
@@ -194,7 +194,7 @@ static void relay_one(struct sim *sim, struct below_flow *f)
         return;
     }
     if (f->is.limit != 0 &&
-        !bucket_take_shared(&b->limit[f->is.limit - 1].of[way], sim->model.config->max_bps,
+        !bucket_take_shared(&b->limit[f->is.limit - 1].of[way], sim->model.config->main.max_bps,
                             bytes + CHANNEL_HEAD_LEN, sim->now_ms)) {
         a->refused[way] += bytes + CHANNEL_HEAD_LEN;
         sim->seen.below_limited++;
@@ -359,7 +359,7 @@ void below_audit_allocation(struct sim *sim, const struct model_alloc *a)
         }
         due(sim, a, chan, due_ms);
         if (due_ms[TO_PEER] != 0 && !has_flow(b, a, chan) &&
-            !(b->no_limits && sim->model.config->max_bps != 0)) {
+            !(b->no_limits && sim->model.config->main.max_bps != 0)) {
             sim_fail(sim, "channel %04x of client port %u was not handed over",
                      (unsigned)chan->number, a->client.port);
         }

@@ -72,8 +72,9 @@ void conns_close(void *arg, void *handle)
     }
     const bool over = !c->connecting && !c->bound && c->expires_ms <= sim->now_ms;
     const bool denied = !peers_addr_open(c->row, c->peer.port, sim->model.rules);
+    const bool unheard = c->connecting && c->alloc->away; /* nobody would learn its id */
     const bool ending =
-        !model_alive(c->alloc, sim->now_ms) || s->deleting || s->closing || s->stopping;
+        !model_alive(c->alloc, sim->now_ms) || unheard || s->deleting || s->closing || s->stopping;
     if (!over && !denied && !ending) {
         sim_fail(sim, "the connection to peer port %u is closed without a reason", c->peer.port);
     }
@@ -123,7 +124,7 @@ static int code_due(struct sim *sim, const struct model_conn *c, bool success)
 {
     const struct model_alloc *a = c->alloc;
 
-    if (!model_alive(a, sim->now_ms)) {
+    if (!model_alive(a, sim->now_ms) || a->away) {
         return DROPPED;
     }
     const int code = !success ? STUN_CONNECTION_FAILED
@@ -180,6 +181,7 @@ static void judge_connected(struct sim *sim, struct model_conn *c, const struct 
     reader->auth = in->auth;
     reader->user = users_name(in->user);
     reader->password = users_password(in->user);
+    reader->realm = users_realm(in->user);
     const struct reply r = client_read(reader, TURN_TO_CLIENT, sim->pkt.data, sim->pkt.len);
     check_way(sim, c->alloc);
     if (r.code != code) {
@@ -367,7 +369,7 @@ static bool record_right(const struct sim *sim, const struct model_conn *c,
 
 void conns_audit(struct sim *sim, const struct model_alloc *a)
 {
-    const struct five_tuple tuple = {a->client, a->server, a->transport};
+    const struct five_tuple tuple = model_tuple(a);
     const struct turn_alloc *alloc =
         turn_alloc_find(&sim->site.core[a->core].server->tables, &tuple);
     uint32_t n = 0;

@@ -26,7 +26,7 @@ static int on_key_find(void *arg, const struct credential_query *query, struct c
     }
     for (uint8_t i = 0; i < MODEL_USERS; i++) {
         const struct bytes name = bytes_of(users_name(i));
-        if (m->user_removed[i] ||
+        if (m->user_removed[i] || !bytes_equal(query->realm, bytes_of(users_realm(i))) ||
             !(query->username.p != NULL ? bytes_equal(query->username, name)
                                         : bytes_equal(query->userhash, users_hash(i)))) {
             continue;
@@ -177,15 +177,17 @@ static void on_relay_close(void *arg, void *port)
     socket_shut(sim, socket);
 }
 
-static int on_quota_take(void *arg, struct bytes user)
+static int on_quota_take(void *arg, uint32_t realm, struct bytes user)
 {
+    (void)realm;
     const struct sim_core *core = arg;
 
     return quota_take(core->sim->site.quota, user);
 }
 
-static void on_quota_give(void *arg, struct bytes user)
+static void on_quota_give(void *arg, uint32_t realm, struct bytes user)
 {
+    (void)realm;
     const struct sim_core *core = arg;
 
     quota_give(core->sim->site.quota, user);
@@ -264,7 +266,8 @@ static void on_moved(struct sim *sim, const struct sim_core *core, const struct 
 
     sim->site.moves++;
     if (a == NULL || a->core != core->index || !net_addr_equal(&a->client, &event->was->client) ||
-        event->transport != a->transport || event->was_listener != site_listener(sim, &a->server) ||
+        event->transport != a->transport ||
+        event->was_listener != (a->away ? NULL : site_listener(sim, &a->server)) ||
         event->listener != site_listener(sim, event->server)) {
         sim_fail(sim, "an event of a move tells of another");
         return;
@@ -277,15 +280,30 @@ static void on_left(struct sim *sim, const struct turn_event *event)
     struct model_alloc *a = model_record(&sim->model, &event->was->client, &event->was->server);
 
     sim->site.lefts++;
-    if (event->was_listener != site_listener(sim, &event->was->server)) {
+    if (event->was_listener !=
+        (event->was->protocol == 0 ? NULL : site_listener(sim, &event->was->server))) {
         sim_fail(sim, "an event of an address left tells of another listener");
+    }
+    if (a != NULL && event->was->protocol == 0) {
+        model_return(&sim->model, a, event->client, event->server);
+        return;
+    }
+    if (event->client->family == NET_NONE) {
+        if (a == NULL || !a->away) {
+            sim_fail(sim, "a client is away whose connection has not ended");
+            return;
+        }
+        a->client = *event->client;
+        a->server = *event->server;
+        return;
     }
     /* The model has foreseen it unless it was noise that sounded like data. */
     if (a != NULL && net_addr_equal(&a->client, &event->was->client) &&
         net_addr_equal(&a->server, &event->was->server) && a->moving) {
-        if (!sim->site.noise) {
+        if (!sim->site.noise && !a->heard) {
             sim_fail(sim, "a client has arrived that has said nothing");
         }
+        a->heard = false;
         model_arrive(&sim->model, a, sim->now_ms);
     }
 }

@@ -42,7 +42,7 @@ struct intent_nonce {
 };
 
 /* A MOBILITY-TICKET (RFC 8016), and what it means. */
-enum { INTENT_TICKET_LEN = 36 };
+enum { INTENT_TICKET_LEN = 32 };
 
 enum intent_ticket_use { TICKET_NO, TICKET_ASK, TICKET_SHOW };
 

@@ -129,7 +129,7 @@ static void put_user(struct stun_out *out, const struct intent *in)
         stun_out_attr(out, STUN_USERNAME, name);
         return;
     }
-    const int err = crypto_longterm_userhash(name, bytes_of(SIM_REALM), hash);
+    const int err = crypto_longterm_userhash(name, bytes_of(users_realm(in->user)), hash);
     assert(err == 0);
     (void)err;
     stun_out_attr(out, STUN_USERHASH, (struct bytes){hash, sizeof(hash)});
@@ -159,7 +159,8 @@ static void put_credentials(struct stun_out *out, const struct intent *in, const
 
     put_user(out, in);
     if (in->missing != MISSING_REALM) {
-        stun_out_attr(out, STUN_REALM, bytes_of(in->wrong_realm ? "example.com" : SIM_REALM));
+        stun_out_attr(out, STUN_REALM,
+                      bytes_of(in->wrong_realm ? "example.com" : users_realm(in->user)));
     }
     if (in->missing != MISSING_NONCE) {
         const size_t n = strlen(nonce);

@@ -266,7 +266,8 @@ bool model_accept(struct model *m, struct model_alloc *a, const struct net_addr 
                   uint64_t now_ms)
 {
     /* T-6062-5.3-01, T-6062-3-02 */
-    return model_relay_alive(a, peer->family, now_ms) && model_perm(a, &peer->ip, now_ms) != NULL &&
+    return !a->away && model_relay_alive(a, peer->family, now_ms) &&
+           model_perm(a, &peer->ip, now_ms) != NULL &&
            peers_addr_open(peers_row_of(peer), peer->port, m->rules) &&
            model_conn_peer(m, a, peer, now_ms) == NULL &&
            model_conn_count(m, a, now_ms) < m->config->max_connections;

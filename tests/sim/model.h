@@ -65,6 +65,8 @@ struct model_alloc {
     uint64_t bytes[2]; /* passed so far: towards peers, towards the client */
     uint32_t number;   /* among all that there ever were */
     bool mobile;       /* RFC 8016: it has a ticket */
+    bool away;         /* its connection is gone; client and server: what the core says */
+    bool heard;        /* the request that is being judged says that it is at `coming` */
     bool moving;       /* its client has shown it at `coming`, and not sent data from there */
     struct net_addr coming_client;
     struct net_addr coming_server;
@@ -169,8 +171,9 @@ struct expect {
     enum intent_even even;
     bool redeem;
     uint32_t lifetime_s;
-    bool survives;    /* Refresh with LIFETIME 0: the other family's relay goes on */
-    uint16_t unknown; /* 420: the attribute to be named */
+    bool survives;     /* Refresh with LIFETIME 0: the other family's relay goes on */
+    uint16_t unknown;  /* 420: the attribute to be named */
+    const char *realm; /* in which it is judged */
 };
 
 static inline void expect_code(struct expect *e, int code)
@@ -184,6 +187,12 @@ bool expect_has(const struct expect *e, int code);
  */
 
 enum { MODEL_NOBODY = MODEL_USERS, MODEL_ANONYMOUS = MODEL_USERS + 1 };
+
+#define SIM_REALM "example.org"
+#define SIM_OTHER "north.example" /* one of the users is of this realm */
+
+/* The realm of `user`, whom everybody agrees on (users.c). */
+const char *users_realm(uint8_t user);
 
 /* Two time-limited names are one user for quotas. */
 uint8_t model_quota_user(uint8_t user);
@@ -327,6 +336,16 @@ void model_hear(struct model *m, const struct model_input *at);
 
 void model_arrive(struct model *m, struct model_alloc *a, uint64_t now_ms);
 void model_stay(struct model *m, struct model_alloc *a);
+
+/* The connection of its client is gone, and it lives on: T-8016-3.2.2-17. */
+void model_lose(struct model *m, struct model_alloc *a, uint64_t now_ms);
+
+/* It is back, and served there at once: no old place is left to be served. */
+void model_return(struct model *m, struct model_alloc *a, const struct net_addr *client,
+                  const struct net_addr *server);
+
+/* The 5-tuple by which the core has it. */
+struct five_tuple model_tuple(const struct model_alloc *a);
 
 /* Is that the 5-tuple that the client of `a` is moving to? */
 bool model_is_coming(const struct model_alloc *a, const struct net_addr *client,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The long-term credential mechanism as conformance section 4, step 4 and section 3.5 put it. */
 #include <errno.h>
+#include <string.h>
 
 #include "model.h"
 #include "wire/stun_code.h"
@@ -83,9 +84,24 @@ static bool user_proven(struct model *m, const struct intent *in, enum nonce_sta
     return true;
 }
 
+/* That of the session; else the one that is named, if there is such a one. */
+static const char *realm_of(const struct intent *in, const struct expect *e)
+{
+    const struct model_alloc *own = e->conn != NULL ? e->conn->alloc : e->alloc;
+    const bool named =
+        in->auth != CLIENT_NO_AUTH && in->missing != MISSING_REALM && !in->wrong_realm;
+
+    if (own != NULL) {
+        return users_realm(own->user);
+    }
+    return named ? users_realm(in->user) : SIM_REALM;
+}
+
 bool model_authenticate(struct model *m, const struct model_input *at, struct expect *e)
 {
     const struct intent *in = at->in;
+
+    e->realm = realm_of(in, e);
 
     if (in->auth == CLIENT_NO_AUTH) {
         expect_code(e, STUN_UNAUTHENTICATED);
@@ -105,9 +121,9 @@ bool model_authenticate(struct model *m, const struct model_input *at, struct ex
         return false;
     }
     /* T-8489-9.2.4-35, T-8489-18.5.1-02, T-8489-9.2.4-36 */
-    if (in->wrong_realm ||
-        (in->auth != CLIENT_SHA256 && m->config->algorithms == TURN_ALG_SHA256) ||
-        (in->userhash && !m->config->username_anonymity)) {
+    if (in->wrong_realm || strcmp(users_realm(in->user), e->realm) != 0 ||
+        (in->auth != CLIENT_SHA256 && m->config->main.algorithms == TURN_ALG_SHA256) ||
+        (in->userhash && !m->config->main.username_anonymity)) {
         expect_code(e, STUN_UNAUTHENTICATED);
         return false;
     }

@@ -70,8 +70,8 @@ bool model_to_client(struct model *m, struct model_alloc *a, int relay, const st
     *out_channel = chan != NULL ? chan->number : 0;
     /* T-8656-9-05, T-8656-11.3-05: the permission is asked for first, and a channel does not
      * replace it. */
-    return a->relay[relay].open && now_ms < a->relay[relay].expires_ms && perm != NULL &&
-           (chan != NULL || peers_addr_open(perm->row, peer->port, m->rules));
+    return !a->away && a->relay[relay].open && now_ms < a->relay[relay].expires_ms &&
+           perm != NULL && (chan != NULL || peers_addr_open(perm->row, peer->port, m->rules));
 }
 
 bool model_icmp(struct model *m, struct model_alloc *a, int relay, const struct turn_icmp *icmp,
@@ -82,21 +82,21 @@ bool model_icmp(struct model *m, struct model_alloc *a, int relay, const struct 
     const bool told = v4 ? icmp->type == 3 || icmp->type == 11 : icmp->type >= 1 && icmp->type <= 3;
 
     (void)m;
-    return told && a->relay[relay].open && now_ms < a->relay[relay].expires_ms &&
+    return told && !a->away && a->relay[relay].open && now_ms < a->relay[relay].expires_ms &&
            model_perm(a, &icmp->peer.ip, now_ms) != NULL;
 }
 
 bool model_bandwidth_must(const struct model *m, const struct model_alloc *a, int direction,
                           uint64_t bytes)
 {
-    return m->config->max_bps == 0 ||
+    return m->config->main.max_bps == 0 ||
            a->bytes[direction] + a->refused[direction] + bytes <= LEAST_DEPTH;
 }
 
 bool model_bandwidth_may(const struct model *m, const struct model_alloc *a, int direction,
                          uint64_t bytes, uint64_t now_ms)
 {
-    const uint64_t rate = m->config->max_bps;
+    const uint64_t rate = m->config->main.max_bps;
     const uint64_t depth = rate > LEAST_DEPTH ? rate : LEAST_DEPTH;
     const uint64_t allowed = depth + (now_ms - a->created_ms) * rate / 1000;
 

@@ -115,6 +115,38 @@ void model_stay(struct model *m, struct model_alloc *a)
     a->moving = false;
 }
 
+struct five_tuple model_tuple(const struct model_alloc *a)
+{
+    return (struct five_tuple){a->client, a->server, a->away ? 0 : a->transport};
+}
+
+/* A late Allocate must not find the place empty. */
+static void bury(struct model *m, const struct model_alloc *a, uint64_t now_ms)
+{
+    if (now_ms - a->created_ms < CREATED_MS) {
+        struct model_dead *d = &m->dead[m->next_dead++ % MODEL_DEAD];
+        *d = (struct model_dead){a->client, a->server, {0}, now_ms + CREATED_MS};
+        memcpy(d->tid, a->tid, STUN_TID);
+    }
+}
+
+void model_lose(struct model *m, struct model_alloc *a, uint64_t now_ms)
+{
+    bury(m, a, now_ms);
+    a->away = true;
+    m->lefts++;
+}
+
+void model_return(struct model *m, struct model_alloc *a, const struct net_addr *client,
+                  const struct net_addr *server)
+{
+    a->away = false;
+    a->client = *client;
+    a->server = *server;
+    m->moves++;
+    m->lefts++;
+}
+
 void model_move(struct model *m, struct model_alloc *a, const struct model_input *at)
 {
     model_stay(m, a);
@@ -131,11 +163,7 @@ void model_move(struct model *m, struct model_alloc *a, const struct model_input
 
 void model_arrive(struct model *m, struct model_alloc *a, uint64_t now_ms)
 {
-    if (now_ms - a->created_ms < CREATED_MS) { /* a late Allocate must not find the place empty */
-        struct model_dead *d = &m->dead[m->next_dead++ % MODEL_DEAD];
-        *d = (struct model_dead){a->client, a->server, {0}, now_ms + CREATED_MS};
-        memcpy(d->tid, a->tid, STUN_TID);
-    }
+    bury(m, a, now_ms);
     model_stay(m, a);
     a->client = a->coming_client;
     a->server = a->coming_server;

@@ -243,18 +243,20 @@ static void judge_allocate(struct model *m, const struct model_input *at, struct
         expect_code(e, STUN_BAD_REQUEST); /* T-8016-3.1.2-02 */
         return;
     }
-    if (at->in->ticket_use == TICKET_ASK &&
-        (!model_mobility_allowed(m, at) || at->in->transport == TCP)) {
+    if (at->in->ticket_use == TICKET_ASK && !model_mobility_allowed(m, at)) {
         expect_code(e, STUN_MOBILITY_FORBIDDEN); /* T-8016-3.1.2-01 */
         return;
     }
-    if (!(at->in->transport == TCP ? m->config->tcp_relay : m->config->udp_relay) ||
-        m->config->draining) {
+    if (!(at->in->transport == TCP ? m->config->tcp_relay : m->config->udp_relay)) {
         expect_code(e, STUN_FORBIDDEN);
         return;
     }
-    if (e->integrity != MODEL_UNSIGNED && alternate_for(m, at)) {
+    if (e->integrity != MODEL_UNSIGNED && !at->in->has_token && alternate_for(m, at)) {
         expect_code(e, STUN_TRY_ALTERNATE);
+        return;
+    }
+    if (m->config->draining) {
+        expect_code(e, STUN_FORBIDDEN);
         return;
     }
     const bool room = allocate_limits(m, at, e);
@@ -289,6 +291,11 @@ static void judge_refresh(struct model *m, const struct model_input *at, struct 
     e->survives =
         in->requested_family != 0 &&
         model_relay_alive(e->alloc, in->requested_family == NET_V4 ? NET_V6 : NET_V4, at->now_ms);
+    if (e->ticket == MODEL_TICKET_GOOD && (e->lifetime_s > 0 || e->survives) &&
+        e->alloc->protocol == NET_TCP && !net_is_stream(at->transport)) {
+        expect_code(e, STUN_BAD_REQUEST); /* T-6062-5.1-04 */
+        return;
+    }
     const struct model_alloc *there = model_find(m, at->from, at->to, at->now_ms);
     if (e->ticket == MODEL_TICKET_GOOD && (e->lifetime_s > 0 || e->survives) && there != NULL &&
         there != e->alloc) {
@@ -440,6 +447,11 @@ static void judge_method(struct model *m, const struct model_input *at, struct e
     if (!same_user(e->alloc, e, in)) {
         expect_code(e, STUN_WRONG_CREDENTIALS); /* T-8656-5-06 */
         return;
+    }
+    /* On the control connection of a TCP allocation no data comes: any request says as much. */
+    if (e->alloc->protocol == NET_TCP && e->ticket == MODEL_NO_TICKET &&
+        model_is_coming(e->alloc, at->from, at->to)) {
+        e->alloc->heard = true;
     }
     switch ((int)in->kind) {
     case INTENT_REFRESH:

@@ -202,6 +202,7 @@ static void judge_answer(struct sim *sim, const struct model_input *at, const st
     reader->auth = in->auth;
     reader->user = users_name(in->user);
     reader->password = users_password(in->user);
+    reader->realm = users_realm(in->user);
     const struct reply r = client_read(reader, TURN_TO_CLIENT, sim->pkt.data, sim->pkt.len);
     const bool refused = r.msg.class == STUN_ERROR;
     const int code = refused ? r.code : 0;
@@ -237,7 +238,7 @@ static void judge_answer(struct sim *sim, const struct model_input *at, const st
             .generation = sim->model.nonce_generation,
             .issued_s = at->wall_s,
             .issued_to = model_nonce_owner(at->from, at->transport),
-            .offered = sim->model.config->algorithms,
+            .offered = sim->model.config->main.algorithms,
         };
     }
     referee_send(sim, &nonce);
@@ -266,6 +267,9 @@ void referee_request(struct sim *sim, const struct model_input *at, struct net_p
     sim->site.deleting = at->in->kind == INTENT_REFRESH && expect_has(&e, 0) && e.lifetime_s == 0;
     const enum turn_verdict verdict = referee_submit(sim, at);
     sim->site.deleting = false;
+    if (e.alloc != NULL && e.alloc->used && e.alloc->heard) {
+        sim_fail(sim, "a client has not arrived that was heard");
+    }
     if (verdict == TURN_TO_CLIENT) {
         judge_answer(sim, at, &e, packet);
     } else if (verdict == TURN_LATER) {

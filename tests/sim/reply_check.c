@@ -21,13 +21,14 @@ static struct bytes offered(enum turn_algorithms algorithms)
 }
 
 /* T-8489-9.2-01, -02, T-8489-9.2.4-02, -05, -06, -17, -22, -25 */
-static bool challenge_right(const struct turn_config *config, const struct reply *r)
+static bool challenge_right(const struct turn_config *config, const struct expect *e,
+                            const struct reply *r)
 {
-    const char *cookie = config->username_anonymity ? "obMatJos2wAAA" : "obMatJos2gAAA";
+    const char *cookie = config->main.username_anonymity ? "obMatJos2wAAA" : "obMatJos2gAAA";
 
-    return bytes_equal(r->realm, bytes_of(SIM_REALM)) && r->nonce.n > 13 && r->nonce.n < 128 &&
+    return bytes_equal(r->realm, bytes_of(e->realm)) && r->nonce.n > 13 && r->nonce.n < 128 &&
            memcmp(r->nonce.p, cookie, 13) == 0 &&
-           bytes_equal(r->algorithms, offered(config->algorithms));
+           bytes_equal(r->algorithms, offered(config->main.algorithms));
 }
 
 static bool no_challenge(const struct reply *r)
@@ -76,7 +77,7 @@ static void check_refusal(struct sim *sim, const struct intent *in, const struct
     if (!bytes_equal(r->reason, bytes_of(stun_code_phrase((enum stun_code)r->code)))) {
         sim_fail(sim, "%d with another reason phrase", r->code);
     }
-    if (challenge ? !challenge_right(sim->model.config, r) : !no_challenge(r)) {
+    if (challenge ? !challenge_right(sim->model.config, e, r) : !no_challenge(r)) {
         sim_fail(sim, "%d with a wrong challenge", r->code);
     }
     if (r->code == STUN_UNKNOWN_ATTRIBUTE

@@ -384,7 +384,6 @@ int sim_play(struct sim *sim, const struct sim_options *options)
         return err;
     }
     client_init(&sim->reader, NULL, "192.0.2.99:1", "", "");
-    sim->reader.realm = SIM_REALM;
     sim->actor_count = options->actors;
     const uint32_t first = prng_below(&sim->random, SIM_ACTORS);
     for (uint32_t i = 0; i < sim->actor_count; i++) { /* any of them, each once */

@@ -31,7 +31,6 @@
 #include "turn/quota.h"
 #include "turn/turn_server.h"
 
-#define SIM_REALM  "example.org"
 #define SIM_DOMAIN "turn.example.net"
 
 enum {
@@ -83,6 +82,7 @@ struct site {
     struct sim_core core[SIM_CORES];
     struct turn_config config_first;
     struct turn_config config[2]; /* one in force, the other about to be */
+    struct turn_realm other[2];   /* SIM_OTHER in each of them */
     uint32_t config_now;
     struct port_pool *pool;
     struct quota *quota;
@@ -175,6 +175,7 @@ struct sim_seen {
     uint64_t conn_expired;
     uint64_t conn_revoked;
     uint64_t hung_up;       /* connections that closed with an allocation */
+    uint64_t lost;          /* of these, whose allocation lived on with its ticket */
     uint64_t padded;        /* ChannelData on streams */
     uint64_t domain_told;   /* ALTERNATE-DOMAIN */
     uint64_t shown;         /* Refreshes with tickets that moved their client, */
@@ -251,6 +252,9 @@ uint8_t site_core_for(struct sim *sim, const struct net_addr *client,
  */
 
 /* Names, passwords and keys; MODEL_NOBODY is one that the server does not know. */
+/* Give configuration `which` its other realm, where all is as in the main one. */
+void site_put_realm(struct site *site, uint32_t which);
+
 void users_init(void);
 const char *users_name(uint8_t user);
 const char *users_password(uint8_t user);

@@ -252,7 +252,7 @@ static void everything__has_come_about(void **state)
     assert_true(s->shown > 0 && s->shown_again > 0 && s->forwarded > 0 && s->travelled > 0);
     assert_true(s->below_opened > 0 && s->below_refused > 0 && s->below_renewed > 0);
     assert_true(s->below_relayed > 0 && s->below_limited > 0);
-    assert_true(s->hung_up > 0 && s->padded > 0 && s->domain_told > 0);
+    assert_true(s->hung_up > 0 && s->lost > 0 && s->padded > 0 && s->domain_told > 0);
 }
 
 /* True while the allocation that was to fail has not been reached. */

@@ -19,7 +19,7 @@ static void config_switches(struct prng *r, struct turn_config *c)
     c->always_fingerprint = prng_chance(r, 100);
     c->mapped_address = prng_chance(r, 100);
     c->channels_5766 = prng_chance(r, 200);
-    c->username_anonymity = !prng_chance(r, 200);
+    c->main.username_anonymity = !prng_chance(r, 200);
     c->udp_relay = true;
     c->tcp_relay = !prng_chance(r, 50);
     c->mobility = !prng_chance(r, 200);
@@ -30,7 +30,7 @@ static void config_switches(struct prng *r, struct turn_config *c)
     c->copy_ecn = prng_chance(r, 500);
     c->limit_capacity = prng_chance(r, 100);
     if (prng_chance(r, 200)) {
-        c->algorithms = (enum turn_algorithms)prng_below(r, 3);
+        c->main.algorithms = (enum turn_algorithms)prng_below(r, 3);
     }
     if (prng_chance(r, 100)) {
         c->default_family = (enum turn_family_default)prng_below(r, 3);
@@ -42,7 +42,7 @@ static void config_first(struct sim *sim, struct turn_config *c)
     struct prng *r = &sim->random;
 
     *c = (struct turn_config){
-        .realm = SIM_REALM,
+        .main.name = SIM_REALM,
         .default_lifetime_s = 600,
         .permission_s = 300,
         .channel_s = 600,
@@ -58,7 +58,7 @@ static void config_first(struct sim *sim, struct turn_config *c)
         c->nonce_s = 5 + prng_below(r, 300);
     }
     if (prng_chance(r, 200)) {
-        c->max_bps = 1000 + prng_below(r, 100000);
+        c->main.max_bps = 1000 + prng_below(r, 100000);
     }
     if (prng_chance(r, 200)) {
         c->unauth_per_s = 1 + prng_below(r, 5);
@@ -70,6 +70,19 @@ static void config_first(struct sim *sim, struct turn_config *c)
     crypto_random_fill(sim->site.random, c->nonce_keys[0], sizeof(c->nonce_keys));
 }
 
+void site_put_realm(struct site *site, uint32_t which)
+{
+    static const uint32_t order[] = {1};
+    struct turn_config *c = &site->config[which];
+    struct turn_realm *other = &site->other[which];
+
+    *other = c->main;
+    memcpy(other->name, SIM_OTHER, sizeof(SIM_OTHER));
+    c->realms = other;
+    c->realm_count = 1;
+    c->realm_order = order;
+}
+
 static void model_first(struct sim *sim, struct turn_config *c)
 {
     struct model *m = &sim->model;
@@ -78,7 +91,7 @@ static void model_first(struct sim *sim, struct turn_config *c)
     memset(m, 0, sizeof(*m));
     m->rules = (uint8_t)(prng_chance(r, 700) ? 0 : prng_below(r, PEER_RULE_SETS));
     m->config = c;
-    c->gate = sim->options.gates[m->rules];
+    c->main.gate = sim->options.gates[m->rules];
     const uint32_t tight = sim->options.dense ? 50 : 200; /* limits that leave little to do */
     m->user_quota = prng_chance(r, tight) ? 1 + prng_below(r, 3) : 0;
     m->total_quota = prng_chance(r, tight) ? 1 + prng_below(r, 6) : 0;
@@ -123,6 +136,7 @@ int site_open(struct sim *sim)
     }
     config_first(sim, &s->config[0]);
     model_first(sim, &s->config[0]);
+    site_put_realm(s, 0);
     s->config_first = s->config[0];
     s->late_ticks = prng_chance(&sim->random, 300);
     s->capacity_left[0] = prng_chance(&sim->random, 500) ? UINT64_MAX : 20000;

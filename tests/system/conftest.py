@@ -57,10 +57,11 @@ def wait_for(condition, what):
 
 class Sterna:
     """One server.  `options`: names with "_" for "-"; True for a bare flag, a list to repeat.
-    `prefix`: a command that starts it, such as setpriv(1)."""
+    `prefix`: a command that starts it, such as setpriv(1); `sections`: text behind the options."""
 
-    def __init__(self, directory, netns=None, env=None, prefix=(), **options):
+    def __init__(self, directory, netns=None, env=None, prefix=(), sections="", **options):
         self.netns = netns
+        self.sections = sections
         self.directory = directory
         self.conf = directory / "sterna.conf"
         self.output = directory / "output.log"
@@ -88,7 +89,7 @@ class Sterna:
             for one in value if isinstance(value, list) else [value]:
                 if one is not None and one is not False:
                     lines.append(name.replace("_", "-") + ("" if one is True else f"={one}") + "\n")
-        self.conf.write_text("".join(lines), encoding="utf-8")
+        self.conf.write_text("".join(lines) + self.sections, encoding="utf-8")
 
     @property
     def address(self):

@@ -273,8 +273,10 @@ class Traffic(threading.Thread):
     def move(self, flow, ip=None):
         """The flow's client goes to a new socket (RFC 8016), make before break: the old one is used until the
         server has said yes, and what was sent by it has arrived."""
-        old = flow.client
-        new = old.moved(ip=ip)
+        self.replace(flow, flow.client.moved(ip=ip))
+
+    def replace(self, flow, new):
+        """`new` has been granted the place of the flow's client."""
         with self.lock:
             flow.clients.append(new)
             self.watch(flow, len(flow.clients) - 1)

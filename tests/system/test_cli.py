@@ -10,7 +10,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STERNA = os.environ.get("STERNA_BIN", str(ROOT / "build/release/sterna"))
-COMMANDS = ["serve", "check-config", "user", "secret", "credentials", "probe", "version", "help"]
+COMMANDS = ["serve", "check-config", "user", "secret", "credentials", "token", "probe", "version", "help"]
 
 
 def run(*args, argv0=None, **more):

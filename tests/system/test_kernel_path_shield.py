@@ -241,3 +241,31 @@ def test_limits_change_at_reload(lab, shielded, mode):
         after = shield_counts(lab)
         assert after["shield_prefix"] == before["shield_prefix"]
         assert after["shield_passed"] > before["shield_passed"]
+
+
+# Proves T-5780-6.1-01
+@pytest.mark.parametrize("mode", MODES)
+def test_behaviour_discovery_and_classic_clients_pass(lab, shielded, mode):
+    """The shield answers no Binding request where more is to be told than it knows, shields the alternate ports as
+    well, and lets requests of RFC 3489 pass where they are served."""
+    second = "10.9.0.1"
+    lab.net.address(lab.ns[SERVER], "s0", f"{second}/32")
+    server = shielded(mode, listening_ip=[V4["server"], second], rfc5780=True, rfc3489_compatibility=True)
+    with stranger(lab) as sock:
+        client = turn.Client((V4["server"], server.port), sock)
+        sock.connect(client.server)
+        before = shield_counts(lab)
+        for to in server.port, server.port + 1:
+            sock.connect((V4["server"], to))
+            tid = os.urandom(12)
+            sock.send(turn.encode(turn.BINDING, [], tid))
+            message = turn.Message(sock.recv(2048))
+            assert message.tid == tid and message.get(0x802C) is not None
+            sock.send(struct.pack("!HH", 1, 0) + bytes(16))
+            answer = sock.recv(2048)
+            assert answer[:2] == b"\x01\x01" and answer[4:20] == bytes(16)
+            sock.send(struct.pack("!HH", 3, 0) + bytes(16))
+        now = shield_counts(lab)
+        assert now["shield_binding"] == before["shield_binding"]
+        assert now["shield_passed"] == before["shield_passed"] + 4
+        assert now["shield_junk"] == before["shield_junk"] + 2

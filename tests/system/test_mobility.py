@@ -6,6 +6,7 @@ import signal
 import pytest
 
 import signed
+import streams
 import turn
 
 CHANNEL = 0x4000
@@ -88,6 +89,39 @@ def test_mobility_can_be_forbidden_at_reload(server):
         assert other.allocate(mobile=True).code == 405
         assert other.redeem(client.ticket).code == 405
         assert client.refresh().code == 0
+
+
+# coturn's GHSA-f6hc-79w3-p8pq
+def test_no_move_and_no_broken_connection_gets_around_the_quota(sterna):
+    server = sterna(**signed.LONG_TERM, mobility=True, user_quota=1)
+    first = streams.client(server)
+    assert first.allocate(mobile=True).code == 0
+    first.sock.close()
+    server.wait_log("allocation.client_away")
+    with signed.client(server) as second, signed.client(server) as third, signed.client(server) as fourth:
+        assert second.allocate().code == 486
+        assert third.redeem(first.ticket).code == 0
+        assert second.allocate(mobile=True).code == 486
+        assert fourth.redeem(third.ticket).code == 0
+        fourth.channel_send(CHANNEL, b"here I am")
+        fourth.settle()
+        assert third.allocate(mobile=True).code == 486  # whose address is free now
+        assert fourth.refresh(0).code == 0
+        assert third.allocate().code == 0
+
+
+# Proves T-8016-3.2.2-06
+def test_the_ticket_of_another_user_is_worth_nothing(sterna):
+    server = sterna(**{**signed.LONG_TERM, "user": ["user:pass", "thief:stolen"]}, mobility=True)
+    with signed.client(server) as owner, signed.client(server, user="thief", password="stolen") as thief, \
+            signed.bound() as peer:
+        assert owner.allocate(mobile=True).code == 0
+        assert owner.bind(CHANNEL, peer.getsockname()).code == 0
+        assert thief.redeem(owner.ticket).code == 441
+        assert thief.redeem(owner.ticket, 0).code == 441
+        to_peer(owner, peer, b"still mine")
+        from_peer(owner, peer, b"still yours")
+    assert "allocation.moved" not in server.text
 
 
 # Proves T-8016-5-02

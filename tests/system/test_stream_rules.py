@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules that hold over every transport, or over streams in another way than over UDP."""
 import contextlib
+import fcntl
 import os
 import socket
 import struct
 import subprocess
+import termios
 
 import pytest
 
 import signed
 import streams
 import turn
-from conftest import STERNA, free_port
+from conftest import STERNA, free_port, wait_for
 
 CHANNEL = 0x4000
 HOST = "turn.example"
@@ -33,8 +35,8 @@ def server(sterna, certificates):
 class Datagrams:
     """A DTLS association, by way of OpenSSL's own client: a write is a record."""
 
-    def __init__(self, port):
-        command = ["openssl", "s_client", "-dtls1_2", "-quiet", "-connect", f"127.0.0.1:{port}"]
+    def __init__(self, port, *flags):
+        command = ["openssl", "s_client", "-dtls1_2", "-quiet", "-connect", f"127.0.0.1:{port}", *flags]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.DEVNULL, bufsize=0)
 
@@ -45,7 +47,10 @@ class Datagrams:
         """The server's own times end it."""
 
     def send(self, data):
-        self.process.stdin.write(data)
+        """OpenSSL makes a record of all that there is to be read: so it has to have read this before there is more."""
+        pipe = self.process.stdin
+        pipe.write(data)
+        wait_for(lambda: fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)) == bytes(4), "the data to be taken")
 
     def recv(self, count):
         return self.process.stdout.read(count)
@@ -96,6 +101,21 @@ def test_nat_discovery_is_for_binding_only(server, certificates):
     with contextlib.closing(streams.Client(("127.0.0.1", server.port), tls=everything, name=HOST).sock) as connection:
         connection.send(signed.message(turn.ALLOCATE, [signed.TRANSPORT_UDP]))
         assert turn.Message(connection.recv()).type == turn.ALLOCATE | turn.SUCCESS
+
+
+# Proves T-7301-3.2-03
+@pytest.mark.parametrize("offer, allocated", [("stun.nat-discovery", False), ("stun.nat-discovery,stun.turn", True)])
+def test_nat_discovery_over_dtls_is_for_binding_only(server, offer, allocated):
+    with contextlib.closing(Datagrams(server.port, "-alpn", offer)) as association:
+        wanted = signed.message(turn.ALLOCATE, [signed.TRANSPORT_UDP])
+        refused = [wanted, signed.message(turn.REFRESH), streams.channel_data(CHANNEL, b"hello")]
+        for raw in [wanted] if allocated else refused:
+            association.send(raw)
+        if allocated:
+            assert turn.Message(association.recv(2000)).type == turn.ALLOCATE | turn.SUCCESS
+        probe = streams.binding()
+        association.send(probe)
+        assert streams.is_binding_answer(association.recv(2000), probe[8:20])  # and nothing has come before it
 
 
 # Proves T-8656-5-12, T-7350-3-02

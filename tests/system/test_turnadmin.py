@@ -259,6 +259,25 @@ def test_many_secrets_are_deleted(ours, tmp_path):
     assert must(ours("-S", "-b", db)) == ["other[s]"]
 
 
+def test_an_origin_that_others_wrote_is_deleted(ours, tmp_path):
+    """By hand, or by a program that does not spell origins as coturn does."""
+    db = tmp_path / "db"
+    must(ours("-O", "-o", "https://a.example", "-r", "a", "-b", db))
+    with sqlite3.connect(db) as base:
+        base.execute("INSERT INTO turn_origin_to_realm VALUES ('https://B.example', 'b')")
+    must(ours("-R", "-o", "https://B.example", "-b", db))
+    assert rows(db, "SELECT realm FROM turn_origin_to_realm") == [("a",)]
+
+
+def test_a_new_key_is_its_owners(ours, tmp_path):
+    """Whatever file stood there before."""
+    path = tmp_path / "key"
+    path.write_text("an old one")
+    path.chmod(0o644)
+    must(ours("-x", path))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def test_too_long_for_a_column(ours, tmp_path):
     db = tmp_path / "db"
     for flags in (["-O", "-o", "https://" + "x" * 130, "-r", "r"], ["-O", "-o", "o", "-r", "r" * 128],

@@ -64,13 +64,27 @@ static __always_inline bool shield_has_integrity(void *data, void *data_end, con
            shield_attr_at(data, data_end, end - SHIELD_MI256, SHIELD_ATTR_MI256, SHIELD_MI256 - 4);
 }
 
+/* Without magic cookie: a Binding request of RFC 3489 (turn/classic.c), or nobody's. */
+static __always_inline __u32 shield_classic_kind(const struct shield_stun *stun,
+                                                 const struct packet *p, __u32 takes)
+{
+    return (takes & SHIELD_TAKE_CLASSIC) != 0 && stun->type == bpf_htons(SHIELD_TYPE_BINDING) &&
+                   (p->len & 3) == 0 && bpf_ntohs(stun->len) + SHIELD_STUN_HEAD == p->len
+               ? SHIELD_FIRST
+               : SHIELD_OF_NOBODY;
+}
+
 /* A request, an indication or response, or no STUN message at all. */
-static __always_inline __u32 shield_stun_kind(void *data, void *data_end, const struct packet *p)
+static __always_inline __u32 shield_stun_kind(void *data, void *data_end, const struct packet *p,
+                                              __u32 takes)
 {
     const struct shield_stun *stun = data + packet_head(p);
 
-    if ((void *)(stun + 1) > data_end || stun->cookie != bpf_htonl(SHIELD_COOKIE)) {
+    if ((void *)(stun + 1) > data_end) {
         return SHIELD_OF_NOBODY;
+    }
+    if (stun->cookie != bpf_htonl(SHIELD_COOKIE)) {
+        return shield_classic_kind(stun, p, takes);
     }
     /* More than one message: merged by the stack, and user space will see them one by one. */
     if ((stun->type & bpf_htons(SHIELD_CLASS)) != 0 || (p->len & 3) != 0 ||
@@ -107,7 +121,7 @@ static __always_inline __u32 shield_kind(void *data, void *data_end, const struc
         return SHIELD_OF_NOBODY;
     }
     if ((takes & SHIELD_TAKE_PLAIN) != 0 && *first <= SHIELD_STUN_LAST) {
-        return shield_stun_kind(data, data_end, p);
+        return shield_stun_kind(data, data_end, p, takes);
     }
     if ((takes & SHIELD_TAKE_PLAIN) != 0 && *first >= SHIELD_CHANNEL_FIRST &&
         *first <= SHIELD_CHANNEL_LAST) {

@@ -15,6 +15,8 @@ static struct auth_lookup lookup_of(const char *name, int result)
     lookup.asked.len = (uint16_t)strlen(name);
     memcpy(lookup.asked.bytes, name, strlen(name));
     lookup.name = lookup.asked;
+    lookup.realm_len = 1;
+    lookup.realm[0] = 'r';
     lookup.keys.has_md5 = true;
     lookup.keys.md5[0] = (uint8_t)name[0];
     return lookup;
@@ -28,7 +30,7 @@ static void put(struct auth_cache *cache, const char *name, int result, uint64_t
 
 static int find(struct auth_cache *cache, const char *name, uint64_t now_ms, struct auth_entry *out)
 {
-    const struct auth_who who = {false, bytes_of(name)};
+    const struct auth_who who = {false, bytes_of(name), bytes_of("r")};
     return auth_cache_find(cache, &who, now_ms, out);
 }
 
@@ -97,11 +99,35 @@ static void failure__keeps_an_older_answer(void **state)
     auth_cache_free(cache);
 }
 
+static void realm__is_part_of_who_it_is(void **state)
+{
+    struct auth_cache *cache = auth_cache_new(8);
+    struct auth_lookup lookup = lookup_of("alice", 0);
+    const struct auth_who here = {false, bytes_of("alice"), bytes_of("r")};
+    const struct auth_who there = {false, bytes_of("alice"), bytes_of("q")};
+    const struct auth_who moved = {false, bytes_of("lice"), bytes_of("ra")};
+    struct auth_entry entry;
+
+    (void)state;
+    auth_cache_put(cache, &lookup, TTL, 0);
+    assert_int_equal(auth_cache_find(cache, &here, 0, &entry), 0);
+    assert_int_equal(auth_cache_find(cache, &there, 0, &entry), -ENOENT);
+    assert_int_equal(auth_cache_find(cache, &moved, 0, &entry), -ENOENT);
+    lookup.realm[0] = 'q';
+    lookup.result = -ENOENT;
+    auth_cache_put(cache, &lookup, TTL, 0);
+    assert_int_equal(auth_cache_find(cache, &there, 0, &entry), 0);
+    assert_int_equal(entry.answer, AUTH_ABSENT);
+    assert_int_equal(auth_cache_find(cache, &here, 0, &entry), 0);
+    assert_int_equal(entry.answer, AUTH_FOUND);
+    auth_cache_free(cache);
+}
+
 static void hash__is_apart_from_names(void **state)
 {
     struct auth_cache *cache = auth_cache_new(8);
     struct auth_lookup lookup = lookup_of("0123456789abcdef0123456789abcdef", 0);
-    struct auth_who who = {true, {lookup.asked.bytes, 32}};
+    struct auth_who who = {true, {lookup.asked.bytes, 32}, bytes_of("r")};
     struct auth_entry entry;
 
     (void)state;
@@ -184,16 +210,74 @@ static void bound__of_one_works(void **state)
     auth_cache_free(NULL);
 }
 
+static void put_outside(struct auth_cache *cache, const char *name, int result, bool guessed)
+{
+    struct auth_lookup lookup = lookup_of(name, result);
+
+    lookup.extra.outside = true;
+    lookup.extra.guessed = guessed;
+    lookup.extra.key_count = 1;
+    auth_cache_put(cache, &lookup, TTL, 0);
+}
+
+/* Whoever was let in from outside must not stay because nobody can be asked. */
+static void outside__is_never_kept_beyond_its_time(void **state)
+{
+    struct auth_cache *cache = auth_cache_new(8);
+    struct auth_entry entry;
+
+    (void)state;
+    put_outside(cache, "alice", 0, false);
+    assert_int_equal(find(cache, "alice", 0, &entry), 0);
+    assert_true(entry.answer == AUTH_FOUND && entry.extra != NULL && entry.extra->key_count == 1);
+    put(cache, "alice", -EIO, TTL); /* the database failed */
+    assert_int_equal(find(cache, "alice", TTL, &entry), 0);
+    assert_int_equal(entry.answer, AUTH_FAILED);
+    put(cache, "bob", 0, 0);
+    assert_int_equal(find(cache, "bob", 0, &entry), 0);
+    assert_null(entry.extra);
+    put_outside(cache, "bob", -EIO, false); /* the database knows him no more, the hook failed */
+    assert_int_equal(find(cache, "bob", 0, &entry), 0);
+    assert_int_equal(entry.answer, AUTH_FAILED);
+    auth_cache_free(cache);
+}
+
+static void outside__guessed_names_have_a_quarter(void **state)
+{
+    struct auth_cache *cache = auth_cache_new(8);
+    char name[16];
+
+    (void)state;
+    put(cache, "alice", 0, 0);
+    put_outside(cache, "bob", 0, false);
+    for (int i = 0; i < 100; i++) {
+        (void)snprintf(name, sizeof(name), "made up %d", i);
+        put_outside(cache, name, 0, true);
+        assert_true(has(cache, name)); /* for the request that asked */
+    }
+    assert_true(has(cache, "alice") && has(cache, "bob"));
+    assert_int_equal(auth_cache_count_absent(cache), 2);
+    assert_int_equal(auth_cache_count(cache), 4);
+    put_outside(cache, name, 0, false); /* proven now */
+    assert_int_equal(auth_cache_count_absent(cache), 1);
+    auth_cache_clear(cache);
+    assert_int_equal(auth_cache_count(cache), 0);
+    auth_cache_free(cache);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(find__gives_what_was_put),
         cmocka_unit_test(find__tells_when_an_answer_is_old),
         cmocka_unit_test(failure__keeps_an_older_answer),
+        cmocka_unit_test(realm__is_part_of_who_it_is),
         cmocka_unit_test(hash__is_apart_from_names),
         cmocka_unit_test(bound__lets_the_least_used_go),
         cmocka_unit_test(bound__holds_for_made_up_names),
         cmocka_unit_test(bound__of_one_works),
+        cmocka_unit_test(outside__is_never_kept_beyond_its_time),
+        cmocka_unit_test(outside__guessed_names_have_a_quarter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

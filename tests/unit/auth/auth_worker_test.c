@@ -241,8 +241,8 @@ static void look_ups__under_way_have_a_bound(void **state)
         assert_true(started < 1000);
     }
     assert_int_equal(err, -EBUSY);
-    assert_int_equal(started, 65);
-    for (unsigned done = 0; done < 64;) {
+    assert_int_equal(started, 129);
+    for (unsigned done = 0; done < 128;) {
         done += desk_collect(desk);
     }
     assert_int_equal(desk_find(desk, "user1", &keys), -ENOENT);

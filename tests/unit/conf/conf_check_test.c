@@ -186,12 +186,13 @@ static void log__names_that_are_no_files(void **state)
 
 static void effect__is_told_once_for_each_idle_option(void **state)
 {
-    struct conf *conf = conf_checked_of(USER "raw-public-keys\nrfc5780\ncli=off\ndh566\n"
-                                             "no-multicast-peers\nno-multicast-peers=no\n");
+    struct conf *conf =
+        conf_checked_of(USER "raw-public-keys\nrespond-http-unsupported\ncli=off\ndh566\n"
+                             "no-multicast-peers\nno-multicast-peers=no\n");
 
     (void)state;
     conf_assert_finding(conf, CONF_WARNING, "'raw-public-keys' has no effect yet");
-    conf_assert_finding(conf, CONF_WARNING, "'rfc5780' has no effect yet");
+    conf_assert_finding(conf, CONF_WARNING, "'respond-http-unsupported' has no effect yet");
     conf_assert_finding(conf, CONF_NOTE, "'dh566' is not needed");
     conf_assert_finding(conf, CONF_WARNING, "'no-multicast-peers' cannot be switched off");
     assert_null(conf_finding_with(conf, "'cli'"));

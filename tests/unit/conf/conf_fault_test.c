@@ -8,6 +8,7 @@
 static const char text[] =
     "realm=x\nuser=a:b\nuser=c:d\nstatic-auth-secret=s\nmin-port=bad\n"
     "log-file=/x\nrest-api-separator=\nunknown-thing\n[realm \"y\"]\na=b\n"
+    "user=u:p\norigin=http://o\ndenied-peer-ip=10.0.0.0/8\nmax-bps=7\n"
     "external-ip=192.0.2.1\n[tls \"z\"]\ncert=/c\nverify-client=OFF\nkey=/k\n"
     "[listener]\naddress=192.0.2.1\naddress=192.0.2.2\nproxy-protocol\n"
     "transport=tcp\ntls-name=z\n";

@@ -5,14 +5,15 @@
 
 static void section__holds_its_lines(void **state)
 {
-    struct conf *conf = conf_of("realm=top\n[realm \"example.org\"] # one\nuser-quota = 4 # four\n"
-                                "secret=\"a # b\"\nbare\n\n[tls]\ncert=/x\n[ cluster  east ]\n");
+    struct conf *conf =
+        conf_of("realm=top\n[cluster \"example.org\"] # one\nuser-quota = 4 # four\n"
+                "secret=\"a # b\"\nbare\n\n[tls]\ncert=/x\n[ cluster  east ]\n");
 
     (void)state;
     assert_string_equal(conf->realm, "top");
     assert_int_equal(conf->user_quota, 0);
     assert_int_equal(conf->section_count, 3);
-    assert_string_equal(conf->sections[0].kind, "realm");
+    assert_string_equal(conf->sections[0].kind, "cluster");
     assert_string_equal(conf->sections[0].name, "example.org");
     assert_int_equal(conf->sections[0].line, 2);
     assert_int_equal(conf->sections[0].count, 3);

@@ -131,7 +131,7 @@ static void keys__are_sound(void **state)
         assert_true(o->type != CONF_TYPE_choice || conf_choice_word(o, 0, word));
         assert_ptr_equal(conf_key_find(key->section, bytes_of(o->name)), key);
         assert_true(key->alias == NULL || conf_key_find(key->section, bytes_of(key->alias)) == key);
-        assert_null(conf_key_find("realm", bytes_of(o->name)));
+        assert_null(conf_key_find("cluster", bytes_of(o->name)));
     }
     for (size_t i = 0; i < conf_section_kind_count; i++) {
         const size_t help = strlen(conf_section_kinds[i].help);

@@ -286,7 +286,7 @@ static void start_path(struct fixture *f, const char *text)
     open_path(f, text);
     kernel_path_start(&f->path, f->conf);
     assert_non_null(f->path);
-    kernel_path_configure(f->path, f->conf);
+    kernel_path_configure(f->path, f->conf, f->conf->max_bps);
     kernel_path_listen(f->path, &f->plan, &f->own);
 }
 
@@ -383,7 +383,7 @@ static void none__is_fine_everywhere(void **state)
     assert_false(kernel_path_wants_single(none));
     kernel_path_share(none, capacity);
     assert_null(capacity[0].shared);
-    kernel_path_configure(none, f->conf);
+    kernel_path_configure(none, f->conf, 0);
     kernel_path_listen(none, &f->plan, &f->own);
     kernel_path_follow(none, &f->plan, &f->own);
     kernel_path_look(none);
@@ -468,13 +468,13 @@ static void settings__reach_the_programs(void **state)
     assert_int_equal(control()->capacity_bps, 5000);
     conf_unref(f->conf);
     f->conf = relay_conf(BASE "offload=tc\ncopy-ecn=off\n");
-    kernel_path_configure(f->path, f->conf);
+    kernel_path_configure(f->path, f->conf, f->conf->max_bps);
     assert_int_equal(control()->tos_mask, 0xfc);
     assert_int_equal(control()->max_bps, 0);
     assert_int_equal(control()->capacity_bps, 0);
     conf_unref(f->conf);
     f->conf = relay_conf(BASE "offload=tc\ncopy-ecn=off\ncopy-dscp=off\n");
-    kernel_path_configure(f->path, f->conf);
+    kernel_path_configure(f->path, f->conf, f->conf->max_bps);
     assert_int_equal(control()->tos_mask, 0);
 
     kernel_path_share(f->path, capacity);
@@ -496,7 +496,7 @@ static void forwarding__ends_with_halt_and_drain(void **state)
     assert_int_equal(control()->forward, 1);
     kernel_path_drain(f->path);
     assert_int_equal(control()->forward, 0);
-    kernel_path_configure(f->path, f->conf);
+    kernel_path_configure(f->path, f->conf, f->conf->max_bps);
     assert_int_equal(control()->forward, 0); /* for good */
 }
 

@@ -93,7 +93,7 @@ static void settings__defaults(void **state)
     const struct turn_config *c = &s->config;
 
     (void)state;
-    assert_string_equal(c->realm, "example.org");
+    assert_string_equal(c->main.name, "example.org");
     assert_string_equal(c->software, "");
     assert_true(c->require_auth && c->stun_enabled && c->turn_enabled && c->udp_relay &&
                 c->tcp_relay);
@@ -101,8 +101,8 @@ static void settings__defaults(void **state)
     assert_false(c->auth_binding || c->always_fingerprint || c->channels_5766 || c->draining);
     assert_true(c->ipv4_relay);
     assert_false(c->ipv6_relay);
-    assert_int_equal(c->algorithms, TURN_ALG_SHA256_MD5);
-    assert_true(c->username_anonymity);
+    assert_int_equal(c->main.algorithms, TURN_ALG_SHA256_MD5);
+    assert_true(c->main.username_anonymity);
     assert_int_equal(c->default_lifetime_s, 600);
     assert_int_equal(c->max_lifetime_s, 3600);
     assert_int_equal(c->permission_s, 300);
@@ -136,9 +136,9 @@ static void settings__follow_the_options(void **state)
     assert_int_equal(c->max_lifetime_s, 300);
     assert_int_equal(c->nonce_s, 86400);
     assert_true(c->limit_capacity);
-    assert_int_equal(c->max_bps, 77);
-    assert_int_equal(c->algorithms, TURN_ALG_MD5);
-    assert_false(c->username_anonymity || c->udp_relay || c->copy_dscp);
+    assert_int_equal(c->main.max_bps, 77);
+    assert_int_equal(c->main.algorithms, TURN_ALG_MD5);
+    assert_false(c->main.username_anonymity || c->udp_relay || c->copy_dscp);
     assert_int_equal(c->default_family, TURN_DEFAULT_KEEP);
     assert_int_equal(c->unauth_per_s, 0);
     assert_int_equal(c->max_permissions, 5);
@@ -415,7 +415,7 @@ static void settings__restart_options_hold(void **state)
 
     (void)state;
     assert_int_equal(make_with("realm=b.example\nno-auth\nmin-port=1024\n", BASE, true, &s), 0);
-    assert_string_equal(s->config.realm, "b.example");
+    assert_string_equal(s->config.main.name, "b.example");
     assert_true(s->config.require_auth);
     assert_true(s->config.draining);
     assert_int_equal(ask(s, "198.51.100.5:3000"), GATE_OWN);

@@ -30,7 +30,8 @@ static struct {
     bool full;
     bool has_allocation;
     uint32_t judged;
-    uint8_t hops; /* of what is judged */
+    uint32_t errands; /* to be sent by another file */
+    uint8_t hops;     /* of what is judged */
     const struct worker_listener *by;
     struct pkt pkt;
 } post;
@@ -81,6 +82,14 @@ void path_from_listener(struct worker *w, const struct worker_listener *listener
     post.hops = w->stray_hops;
     post.by = listener;
     post.pkt = *pkt;
+}
+
+void elsewhere_send(struct worker *w, uint32_t to, const struct pkt *pkt)
+{
+    (void)w;
+    assert_int_equal(pkt->transport, NET_PROXIED);
+    post.to = to;
+    post.errands++;
 }
 
 void client_dtls_serve(struct worker *w)
@@ -294,16 +303,40 @@ static void forward__has_its_time(void **state)
     remember(&home, 7, 2);
     home.now_ms += 1000;
     remember(&home, 8, 2);
-    home.now_ms += FORWARD_MS - 1001;
-    assert_true(forwards(&home, 7));
-    home.now_ms++;
+    home.now_ms += FORWARD_MS - 1000;
     assert_false(forwards(&home, 7)); /* also before the tick */
     stray_tick(&home);
     assert_non_null(home.forwards);
+    home.now_ms += 999;
     assert_true(forwards(&home, 8));
-    home.now_ms += 1000;
+    home.now_ms += FORWARD_MS;
+    assert_false(forwards(&home, 8));
     stray_tick(&home);
     assert_null(home.forwards); /* packets pay for none of it */
+}
+
+/* RFC 8016 section 3.2.2: as long as the client goes on by its old address, within reason.
+ * Proves T-8016-3.2.2-08 */
+static void forward__that_is_used_lives_on(void **state)
+{
+    enum { STEP_MS = 9000, MOST_MS = 5 * 60 * 1000 };
+
+    (void)state;
+    remember(&home, 7, 2);
+    remember(&home, 8, 2);
+    const uint64_t began_ms = home.now_ms;
+    while (home.now_ms + STEP_MS < began_ms + MOST_MS) {
+        home.now_ms += STEP_MS;
+        stray_tick(&home);
+        assert_true(forwards(&home, 7));
+    }
+    assert_false(forwards(&home, 8));
+    home.now_ms = began_ms + MOST_MS;
+    assert_false(forwards(&home, 7));
+    home.now_ms += FORWARD_MS;
+    remember(&home, 9, 2);
+    stray_tick(&home);
+    assert_true(forwards(&home, 9));
 }
 
 static void forward__again_begins_its_time_anew(void **state)
@@ -317,6 +350,54 @@ static void forward__again_begins_its_time_anew(void **state)
     stray_tick(&home);
     assert_true(forwards(&home, 7));
     assert_false(forwards(&home, 8));
+}
+
+/* A balancer's client needs the way back to it: that is elsewhere.c's business. */
+static void forward__of_a_proxied_client_is_an_errand(void **state)
+{
+    struct five_tuple from = tuple(7);
+    struct pkt pkt = heard(7, &slots[0].port);
+
+    (void)state;
+    from.protocol = NET_PROXIED;
+    pkt.transport = NET_PROXIED;
+    stray_remember(&home, &from, 2);
+    assert_true(stray_forward(&home, &from, &pkt));
+    assert_int_equal(post.errands, 1);
+    assert_int_equal(post.to, 2);
+    assert_int_equal(post.count, 0);
+}
+
+static void forward__can_be_recalled(void **state)
+{
+    const struct five_tuple from = tuple(7);
+
+    (void)state;
+    stray_recall(&home, &from); /* of what was never remembered */
+    remember(&home, 7, 2);
+    remember(&home, 8, 2);
+    stray_recall(&home, &from);
+    assert_false(forwards(&home, 7));
+    assert_true(forwards(&home, 8));
+}
+
+/* Connections, and clients that are away, send no datagrams. */
+static void forward__is_for_datagrams_only(void **state)
+{
+    static const uint32_t others[] = {NET_TCP, NET_TLS, 0};
+    struct five_tuple from = tuple(7);
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(others); i++) {
+        from.protocol = others[i];
+        stray_remember(&home, &from, 2);
+        assert_null(home.forwards);
+    }
+    from.protocol = NET_DTLS; /* its records come as datagrams */
+    const struct pkt pkt = heard(7, &slots[0].port);
+    stray_remember(&home, &from, 2);
+    assert_true(stray_forward(&home, &from, &pkt));
+    assert_int_equal(post.count, 1);
 }
 
 static void forwards__are_bounded(void **state)
@@ -384,7 +465,11 @@ int main(void)
         TEST(forward__follows_a_session_that_has_left),
         TEST(forward__ends_when_the_session_comes_back),
         TEST(forward__has_its_time),
+        TEST(forward__that_is_used_lives_on),
         TEST(forward__again_begins_its_time_anew),
+        TEST(forward__of_a_proxied_client_is_an_errand),
+        TEST(forward__can_be_recalled),
+        TEST(forward__is_for_datagrams_only),
         TEST(forwards__are_bounded),
         TEST(forwards__are_told_to_who_is_heard_there_now),
         TEST(forwards__do_without_memory),

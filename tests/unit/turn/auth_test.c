@@ -71,7 +71,7 @@ static void nonce_cookie__tells_the_features(void **state)
 
     assert_true(client_challenge(&s->c));
     assert_memory_equal(s->c.nonce, "obMatJos2wAAA", 13); /* bits 0 and 1, most significant first */
-    s->w.config.username_anonymity = false;
+    s->w.config.main.username_anonymity = false;
     assert_true(client_challenge(&s->c));
     assert_memory_equal(s->c.nonce, "obMatJos2gAAA", 13); /* bit 0 alone */
 }
@@ -503,7 +503,7 @@ static void userhash__must_agree_and_be_offered(void **state)
     assert_int_equal(r.code, STUN_UNAUTHENTICATED);
 
     /* a right one, though anonymity is not offered */
-    s->w.config.username_anonymity = false;
+    s->w.config.main.username_anonymity = false;
     s->c.userhash = true;
     r = client_allocate(&s->c);
     assert_int_equal(r.code, STUN_UNAUTHENTICATED);
@@ -532,7 +532,7 @@ static void md5__can_be_switched_off(void **state)
 {
     struct stage *s = *state;
 
-    s->w.config.algorithms = TURN_ALG_SHA256;
+    s->w.config.main.algorithms = TURN_ALG_SHA256;
     assert_true(client_challenge(&s->c));
     assert_int_equal(s->c.algorithms_len, 4);
     assert_memory_equal(s->c.algorithms, "\0\2\0\0", 4);
@@ -548,7 +548,7 @@ static void sha256__is_not_offered_where_users_lack_it(void **state)
 {
     struct stage *s = *state;
 
-    s->w.config.algorithms = TURN_ALG_MD5;
+    s->w.config.main.algorithms = TURN_ALG_MD5;
     s->w.users[0].key.has_sha256 = false;
     assert_true(client_challenge(&s->c));
     assert_int_equal(s->c.algorithms_len, 4);
@@ -565,7 +565,7 @@ static void offer__is_bound_to_the_nonce(void **state)
     struct stage *s = *state;
 
     assert_true(client_challenge(&s->c));
-    s->w.config.algorithms = TURN_ALG_SHA256;
+    s->w.config.main.algorithms = TURN_ALG_SHA256;
     const struct reply r = client_allocate(&s->c);
     assert_int_equal(r.code, 0);
 }
@@ -903,8 +903,8 @@ static void longest_challenge__fits_an_unknown_path(void **state)
 {
     struct stage *s = *state;
 
-    memset(s->w.config.realm, 'r', TURN_REALM_MAX);
-    s->w.config.realm[TURN_REALM_MAX] = '\0';
+    memset(s->w.config.main.name, 'r', TURN_REALM_MAX);
+    s->w.config.main.name[TURN_REALM_MAX] = '\0';
     s->c.fingerprint = true;
     client_begin(&s->c, STUN_ALLOCATE, STUN_REQUEST);
     client_end(&s->c);

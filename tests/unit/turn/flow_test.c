@@ -767,7 +767,7 @@ static void limit__both_paths_take_from_one(void **state)
     struct fixture *f = *state;
     struct client *c = &f->stage.c;
 
-    f->stage.w.config.max_bps = RATE;
+    f->stage.w.config.main.max_bps = RATE;
     (void)stage_allocate(c);
     assert_int_equal(f->limits_opened, 0); /* only for those who have a channel below */
     const struct net_addr peer = peer_of_stage();
@@ -799,7 +799,7 @@ static void limit__comes_back_as_it_is(void **state)
     struct fixture *f = *state;
     struct client *c = &f->stage.c;
 
-    f->stage.w.config.max_bps = RATE;
+    f->stage.w.config.main.max_bps = RATE;
     (void)settle_mobile(f);
     while (bucket_take_shared(&f->limit[0][TO_PEER], RATE, 100, now(f))) {
     }
@@ -819,7 +819,7 @@ static void limit__without_one_nothing_is_handed_over(void **state)
 {
     struct fixture *f = *state;
 
-    f->stage.w.config.max_bps = RATE;
+    f->stage.w.config.main.max_bps = RATE;
     f->no_limits = true;
     (void)stage_allocate(&f->stage.c);
     bind_peer(f, CHANNEL, "198.51.100.1:9");
@@ -839,21 +839,66 @@ static void limit__is_switched_on_and_off(void **state)
     struct fixture *f = *state;
 
     (void)settle(f);
-    f->stage.w.config.max_bps = RATE;
+    f->stage.w.config.main.max_bps = RATE;
     reconfigure(f, NULL);
     assert_false(f->low[0].open);
     assert_int_equal(f->open, 1);
     assert_int_equal(f->low[1].is.limit, 1);
-    f->stage.w.config.max_bps = 0;
+    f->stage.w.config.main.max_bps = 0;
     reconfigure(f, NULL);
     assert_int_equal(f->open, 1);
     assert_int_equal(client_channel(&f->stage.c, CHANNEL, "hello", 5), TURN_TO_PEER);
-    f->stage.w.config.max_bps = RATE;
+    f->stage.w.config.main.max_bps = RATE;
     f->no_limits = true;
     reconfigure(f, NULL);
     assert_int_equal(f->open, 1); /* it still has one */
     assert_int_equal(client_refresh(&f->stage.c, 0).code, 0);
     assert_int_equal(f->limits_open, 0);
+}
+
+/* Under the rules that there are. */
+static void judge_again(struct fixture *f)
+{
+    turn_server_configure(server_of(f), &f->stage.w.config);
+    assert_true(turn_server_recheck(server_of(f), 16, now(f)));
+}
+
+/* The path below has one rate, and nothing to do with a realm that has another, or none. */
+static void limit__of_others_is_not_the_realms(void **state)
+{
+    static const uint32_t order[] = {1};
+    static struct turn_realm realm;
+    struct fixture *f = *state;
+    struct turn_config *config = &f->stage.w.config;
+
+    (void)settle(f);
+    const struct five_tuple tuple = tuple_at(f, here);
+    config->main.max_bps = RATE;
+    realm = config->main;
+    (void)strcpy(realm.name, "north");
+    config->realms = &realm;
+    config->realm_count = 1;
+    config->realm_order = order;
+    judge_again(f);
+    turn_server_set_realm(server_of(f), &tuple, 1);
+    judge_again(f);
+    assert_int_equal(f->open, 1);
+    assert_int_equal(f->low[f->opened - 1].is.limit, 1);
+    realm.max_bps = 0;
+    judge_again(f);
+    assert_int_equal(f->open + f->limits_open, 0);
+    realm.max_bps = RATE;
+    judge_again(f);
+    assert_int_equal(f->open, 1);
+    realm.max_bps = 2 * RATE;
+    judge_again(f);
+    assert_int_equal(f->open + f->limits_open, 0);
+    realm.max_bps = 0;
+    config->main.max_bps = 0;
+    judge_again(f);
+    assert_int_equal(f->open, 1);
+    assert_int_equal(f->low[f->opened - 1].is.limit, 0);
+    turn_server_set_realm(server_of(f), &tuple, 0);
 }
 
 /* --- parcels ------------------------------------------------------------------------------------
@@ -869,7 +914,7 @@ static void parcel__takes_usage_along(void **state)
     void *ports[2];
     struct bytes user;
 
-    f->stage.w.config.max_bps = RATE;
+    f->stage.w.config.main.max_bps = RATE;
     relays(settle(f), 8);
     assert_true(bucket_take_shared(&f->limit[0][TO_PEER], RATE, RATE, now(f)));
     const uint64_t until_ms = f->low[0].until_ms[TO_PEER];
@@ -923,6 +968,7 @@ int main(void)
         FLOW_TEST(limit__comes_back_as_it_is),
         FLOW_TEST(limit__without_one_nothing_is_handed_over),
         FLOW_TEST(limit__is_switched_on_and_off),
+        FLOW_TEST(limit__of_others_is_not_the_realms),
         FLOW_TEST(parcel__takes_usage_along),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

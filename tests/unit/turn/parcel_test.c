@@ -79,15 +79,17 @@ static void far_relay_close(void *arg, void *port)
     far_end->closed++;
 }
 
-static int far_quota_take(void *arg, struct bytes user)
+static int far_quota_take(void *arg, uint32_t realm, struct bytes user)
 {
+    (void)realm;
     (void)arg;
     (void)user;
     return -ENOSPC;
 }
 
-static void far_quota_give(void *arg, struct bytes user)
+static void far_quota_give(void *arg, uint32_t realm, struct bytes user)
 {
+    (void)realm;
     struct far_end *far_end = arg;
 
     (void)user;
@@ -333,7 +335,7 @@ static void handles_of(const struct fixture *f, void *out[2])
 /* A session that can be packed.  There is none for some dice. */
 static bool make_session(struct fixture *f, uint32_t number)
 {
-    f->stage.w.config.max_bps = below(f, 2) == 0 ? 0 : 1000;
+    f->stage.w.config.main.max_bps = below(f, 2) == 0 ? 0 : 1000;
     if (!allocate(f, number)) {
         return false;
     }

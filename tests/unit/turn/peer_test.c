@@ -864,7 +864,7 @@ static void max_bps__drops_the_excess_by_direction(void **state)
     uint32_t passed = 0;
 
     assert_int_equal(client_refresh(&s->c, 0).code, 0);
-    s->w.config.max_bps = 100000;
+    s->w.config.main.max_bps = 100000;
     const struct net_addr again = stage_allocate(&s->c);
     (void)relayed;
     assert_int_equal(client_bind(&s->c, 0x4000, &peer).code, 0);

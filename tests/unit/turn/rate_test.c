@@ -286,6 +286,28 @@ static void flood__ipv6_prefixes_do_not_help(void **state)
     rate_free(rate);
 }
 
+/* Whoever is named by bytes has a bucket of his own, and pays what it costs. */
+static void take_of__costs_what_is_said(void **state)
+{
+    struct rate *rate = rate_make(1, 30);
+    const struct bytes ann = bytes_of("ann");
+    const struct bytes bob = bytes_of("bob");
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        assert_true(rate_take_of(rate, ann, 10, 1000));
+    }
+    assert_false(rate_take_of(rate, ann, 10, 1000));
+    assert_false(rate_take_of(rate, ann, 10, 10999));
+    assert_true(rate_take_of(rate, ann, 10, 11000)); /* what was refused has cost nothing */
+    assert_false(rate_take_of(rate, ann, 1, 11000));
+    assert_true(rate_take_of(rate, bob, 30, 11000));
+    assert_false(rate_take_of(rate, bob, 1, 11000));
+    rate_set(rate, 0, 1);
+    assert_true(rate_take_of(rate, bob, 1000, 11000)); /* without limit */
+    rate_free(rate);
+}
+
 static void memory__a_failed_allocation_is_told(void **state)
 {
     (void)state;
@@ -310,6 +332,7 @@ int main(void)
         cmocka_unit_test(flood__many_sources_cost_no_memory_and_starve_nobody),
         cmocka_unit_test(flood__the_record_of_a_victim_stays_among_a_million_sources),
         cmocka_unit_test(flood__ipv6_prefixes_do_not_help),
+        cmocka_unit_test(take_of__costs_what_is_said),
         cmocka_unit_test(memory__a_failed_allocation_is_told),
     };
 

@@ -74,7 +74,7 @@ static void nonce__of_another_address_and_another_offer(void **state)
     struct stage *s = *state;
 
     assert_true(client_challenge(&s->c));
-    s->w.config.algorithms = TURN_ALG_SHA256;
+    s->w.config.main.algorithms = TURN_ALG_SHA256;
     s->c.addr.port++;
     const struct reply r = client_allocate(&s->c);
     assert_int_equal(r.code, STUN_STALE_NONCE);

@@ -71,7 +71,7 @@ static void binding__ignores_credentials(void **state)
  * T-5389-12.2-03 */
 static void binding__unknown_attributes_are_listed(void **state)
 {
-    static const uint16_t unknown[] = {0x0002, 0x0003, 0x0024, 0x7fff};
+    static const uint16_t unknown[] = {0x0002, 0x0024, 0x7fff, 0x0003};
     struct stage *s = *state;
 
     begin_binding(&s->c);

@@ -53,8 +53,9 @@ static void far_relay_close(void *arg, void *port)
     f->stage.w.open_sockets--;
 }
 
-static void far_quota_give(void *arg, struct bytes user)
+static void far_quota_give(void *arg, uint32_t realm, struct bytes user)
 {
+    (void)realm;
     struct fixture *f = arg;
 
     quota_give(f->stage.w.quota, user);

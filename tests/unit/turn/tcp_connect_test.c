@@ -583,7 +583,7 @@ static void max_bps__holds_connections_back_by_direction(void **state)
     tcp_stage_allocate(t);
     (void)tcp_stage_connect(t, &t->peer, &conn);
     assert_int_equal(turn_server_conn_pace(t->s.w.server, conn->conn, true, 1U << 30, 0), 0);
-    t->s.w.config.max_bps = 100000;
+    t->s.w.config.main.max_bps = 100000;
     const uint64_t small = paced_bytes(t, conn->conn, true, 1000, 10);
     assert_true(small >= 1000000 && small <= 1101000);
     const uint64_t large = paced_bytes(t, conn->conn, false, 262144, 15); /* longer than a second */

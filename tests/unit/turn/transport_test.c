@@ -363,8 +363,8 @@ static void longest_challenge__leaves_room_for_a_dtls_record(void **state)
     enum { PATH = 576 - 28, RECORD_HEAD = 13, CBC_IV = 16, SHA384 = 48, CBC_PADDING = 16 };
     struct stage *s = *state;
 
-    memset(s->w.config.realm, 'r', TURN_REALM_MAX);
-    s->w.config.realm[TURN_REALM_MAX] = '\0';
+    memset(s->w.config.main.name, 'r', TURN_REALM_MAX);
+    s->w.config.main.name[TURN_REALM_MAX] = '\0';
     s->c.fingerprint = true;
     switch_to(&s->c, NET_DTLS);
     client_begin(&s->c, STUN_ALLOCATE, STUN_REQUEST);

@@ -41,12 +41,11 @@ static void decode__takes_the_first_even_when_it_is_bad(void **state)
 static void decode__lists_unknown_required_types_only(void **state)
 {
     static const uint16_t required[] = {
-        0x0000, 0x0002, 0x0003, 0x0007, 0x000B, 0x0010, 0x001B, 0x0021,
-        0x0024, 0x0025, 0x0026, 0x0027, 0x0030, 0x7FFE, 0x7FFF,
+        0x0000, 0x0002, 0x0004, 0x0007, 0x000B, 0x0010, 0x0021,
+        0x0024, 0x0025, 0x0028, 0x0029, 0x0030, 0x7FFE, 0x7FFF,
     };
-    static const uint16_t optional[] = {0x8003, 0x8004, 0x8022, 0x8023, 0x8027,
-                                        0x8029, 0x802A, 0x802B, 0x802C, 0x802D,
-                                        0x802E, 0x8031, 0x8032, 0xC0FF, 0xFFFF};
+    static const uint16_t optional[] = {0x8003, 0x8004, 0x8022, 0x8023, 0x8027, 0x8029, 0x802A,
+                                        0x802B, 0x802C, 0x802D, 0x802E, 0x8031, 0x8032, 0xFFFF};
 
     (void)state;
     draft_begin(&draft);
@@ -283,6 +282,33 @@ static void next_peer__finds_none_where_there_are_none(void **state)
     assert_int_equal(step, 0);
 }
 
+static void next_origin__visits_all_before_the_integrity(void **state)
+{
+    static const char *const texts[] = {"https://a", "", "b"};
+    struct bytes origin;
+    size_t count = 0;
+
+    (void)state;
+    draft_begin(&draft);
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        draft_put(&draft, STUN_USERNAME, "u", 1);
+        draft_put(&draft, STUN_ORIGIN, texts[i], (uint16_t)strlen(texts[i]));
+    }
+    draft_mi(&draft);
+    draft_put(&draft, STUN_ORIGIN, "after", 5);
+    const struct turn_req *req = draft_decode(&draft);
+    struct bytes rest = req->origins;
+    while (turn_req_next_origin(&rest, &origin)) {
+        assert_true(count < COUNT_OF(texts) && bytes_equal(origin, bytes_of(texts[count])));
+        count++;
+    }
+    assert_int_equal(count, COUNT_OF(texts));
+    assert_true(bytes_equal(req->origin, bytes_of(texts[0])));
+    draft_begin(&draft);
+    rest = draft_decode(&draft)->origins;
+    assert_false(turn_req_next_origin(&rest, &origin));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -297,6 +323,7 @@ int main(void)
         cmocka_unit_test(decode__ends_at_malformed_integrity_too),
         cmocka_unit_test(decode__counts_what_precedes_the_integrity),
         cmocka_unit_test(next_peer__visits_all_peers_before_the_integrity),
+        cmocka_unit_test(next_origin__visits_all_before_the_integrity),
         cmocka_unit_test(next_peer__reports_a_malformed_one_wherever_it_is),
         cmocka_unit_test(next_peer__finds_none_where_there_are_none),
     };
