@@ -62,6 +62,40 @@ int admin_failed(const struct admin_syntax *syntax, const char *format, ...)
     return CMD_FAILED;
 }
 
+/* "say add, del or list" */
+static void words_put(const char *const *words, char *out, size_t cap)
+{
+    size_t used = (size_t)snprintf(out, cap, "say %s", words[0]);
+
+    for (size_t i = 1; words[i] != NULL && used < cap; i++) {
+        used += (size_t)snprintf(out + used, cap - used, "%s%s",
+                                 words[i + 1] == NULL ? " or " : ", ", words[i]);
+    }
+}
+
+int admin_word(const char *name, const char *help, const char *const *words, int argc, char **argv,
+               int *out_code)
+{
+    enum { SAY_MAX = 128 };
+
+    const struct admin_syntax syntax = {name, "", 0, 0};
+    char say[SAY_MAX];
+
+    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        fputs(help, stdout);
+        *out_code = CMD_OK;
+        return -1;
+    }
+    for (int i = 0; argc > 1 && words[i] != NULL; i++) {
+        if (strcmp(argv[1], words[i]) == 0) {
+            return i;
+        }
+    }
+    words_put(words, say, sizeof(say));
+    *out_code = admin_usage(&syntax, "%s", say);
+    return -1;
+}
+
 static int input_set(struct admin_request *out, enum secret_input input, char *argument)
 {
     if (out->input != SECRET_ASK) {

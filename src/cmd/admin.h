@@ -44,6 +44,11 @@ int admin_usage(const struct admin_syntax *syntax, const char *format, ...) PRIN
 /* Print "sterna NAME: WHAT" and return CMD_FAILED. */
 int admin_failed(const struct admin_syntax *syntax, const char *format, ...) PRINTF(2, 3);
 
+/* Which of `words` (NULL ends them) stands behind the command `name`: its number; or -1 when `help`
+ * was asked for, or a complaint was printed, with the exit code. */
+int admin_word(const char *name, const char *help, const char *const *words, int argc, char **argv,
+               int *out_code);
+
 /* Read the command line; argv[0] is skipped.  CMD_OK with `*out`, or CMD_USAGE, told. */
 MUST_USE int admin_parse(const struct admin_syntax *syntax, int argc, char **argv,
                          struct admin_request *out);

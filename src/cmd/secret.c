@@ -208,16 +208,18 @@ static int secret_list(const struct admin_request *request, struct admin_db *db)
 }
 
 struct action {
-    const char *word;
     struct admin_syntax syntax;
     enum store_mode mode;
     int (*run)(const struct admin_request *request, struct admin_db *db);
 };
 
+static const char *const words[] = {"add", "del", "list", NULL};
+
+/* In the order of the words. */
 static const struct action actions[] = {
-    {"add", {"secret add", "cbrsSg", 0, 0}, STORE_CREATE, secret_add},
-    {"del", {"secret del", "cbrsS", 0, 1}, STORE_CHANGE, secret_del},
-    {"list", {"secret list", "cbr", 0, 0}, STORE_LOOK, secret_list},
+    {{"secret add", "cbrsSg", 0, 0}, STORE_CREATE, secret_add},
+    {{"secret del", "cbrsS", 0, 1}, STORE_CHANGE, secret_del},
+    {{"secret list", "cbr", 0, 0}, STORE_LOOK, secret_list},
 };
 
 static int action_run(const struct action *action, int argc, char **argv)
@@ -243,16 +245,8 @@ static int action_run(const struct action *action, int argc, char **argv)
 
 int cmd_secret(int argc, char **argv)
 {
-    static const struct admin_syntax syntax = {"secret", "", 0, 0};
+    int code = CMD_OK;
+    const int word = admin_word("secret", help, words, argc, argv, &code);
 
-    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        fputs(help, stdout);
-        return CMD_OK;
-    }
-    for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(actions); i++) {
-        if (strcmp(argv[1], actions[i].word) == 0) {
-            return action_run(&actions[i], argc - 1, argv + 1);
-        }
-    }
-    return admin_usage(&syntax, "say add, del or list");
+    return word < 0 ? code : action_run(&actions[word], argc - 1, argv + 1);
 }

@@ -305,15 +305,17 @@ static int token_key(struct run *run)
 }
 
 struct action {
-    const char *word;
     struct admin_syntax syntax;
     int (*run)(struct run *run);
 };
 
+static const char *const words[] = {"make", "show", "key", NULL};
+
+/* In the order of the words. */
 static const struct action actions[] = {
-    {"make", {"token make", "cbdkifKasrlmj", 0, 0}, token_make},
-    {"show", {"token show", "cbdkifKas", 0, 1}, token_show},
-    {"key", {"token key", "cbdkifKas", 0, 0}, token_key},
+    {{"token make", "cbdkifKasrlmj", 0, 0}, token_make},
+    {{"token show", "cbdkifKas", 0, 1}, token_show},
+    {{"token key", "cbdkifKas", 0, 0}, token_key},
 };
 
 static int action_run(const struct action *action, int argc, char **argv)
@@ -341,16 +343,8 @@ static int action_run(const struct action *action, int argc, char **argv)
 
 int cmd_token(int argc, char **argv)
 {
-    static const struct admin_syntax syntax = {"token", "", 0, 0};
+    int code = CMD_OK;
+    const int word = admin_word("token", help, words, argc, argv, &code);
 
-    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        fputs(help, stdout);
-        return CMD_OK;
-    }
-    for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(actions); i++) {
-        if (strcmp(argv[1], actions[i].word) == 0) {
-            return action_run(&actions[i], argc - 1, argv + 1);
-        }
-    }
-    return admin_usage(&syntax, "say make, show or key");
+    return word < 0 ? code : action_run(&actions[word], argc - 1, argv + 1);
 }

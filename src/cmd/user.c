@@ -204,17 +204,19 @@ static int user_passwd(const struct admin_request *request, struct admin_db *db)
 }
 
 struct action {
-    const char *word;
     struct admin_syntax syntax;
     enum store_mode mode;
     int (*run)(const struct admin_request *request, struct admin_db *db);
 };
 
+static const char *const words[] = {"add", "passwd", "del", "list", NULL};
+
+/* In the order of the words. */
 static const struct action actions[] = {
-    {"add", {"user add", "cbrpPg", 1, 1}, STORE_CREATE, user_add},
-    {"passwd", {"user passwd", "cbrpPg", 1, 1}, STORE_CHANGE, user_passwd},
-    {"del", {"user del", "cbr", 1, 1}, STORE_CHANGE, user_del},
-    {"list", {"user list", "cbr", 0, 0}, STORE_LOOK, user_list},
+    {{"user add", "cbrpPg", 1, 1}, STORE_CREATE, user_add},
+    {{"user passwd", "cbrpPg", 1, 1}, STORE_CHANGE, user_passwd},
+    {{"user del", "cbr", 1, 1}, STORE_CHANGE, user_del},
+    {{"user list", "cbr", 0, 0}, STORE_LOOK, user_list},
 };
 
 static int action_run(const struct action *action, int argc, char **argv)
@@ -240,16 +242,8 @@ static int action_run(const struct action *action, int argc, char **argv)
 
 int cmd_user(int argc, char **argv)
 {
-    static const struct admin_syntax syntax = {"user", "", 0, 0};
+    int code = CMD_OK;
+    const int word = admin_word("user", help, words, argc, argv, &code);
 
-    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        fputs(help, stdout);
-        return CMD_OK;
-    }
-    for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(actions); i++) {
-        if (strcmp(argv[1], actions[i].word) == 0) {
-            return action_run(&actions[i], argc - 1, argv + 1);
-        }
-    }
-    return admin_usage(&syntax, "say add, passwd, del or list");
+    return word < 0 ? code : action_run(&actions[word], argc - 1, argv + 1);
 }

@@ -169,7 +169,7 @@ static bool moves_away(struct worker *w, struct stream *s, const uint8_t *data, 
 }
 
 /* The ticket's session (RFC 8016) is another worker's, and stays there: the connection goes to it,
- * with the message and all behind it.  False: it cannot, and the message is lost on it. */
+ * with the message and all behind it.  False: it cannot. */
 static bool leaves(struct worker *w, struct stream *s, const uint8_t *data, size_t rest)
 {
     struct client_stream *client = stream_owner(s);
@@ -321,10 +321,10 @@ static size_t read_messages(struct worker *w, struct stream *s, uint8_t *data, s
         }
         const enum step step = serve_message(w, s, data + done, message, &finished);
         if (step == STEP_LEAVE) {
-            if (leaves(w, s, data + done, len - done)) {
-                break;
+            if (!leaves(w, s, data + done, len - done)) {
+                stream_fail(s); /* on a connection nobody asks again: let it come on a new one */
             }
-            finished = true;
+            break;
         }
         done += finished ? taken : 0;
         if (step == STEP_STOP) {
