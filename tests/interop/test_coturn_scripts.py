@@ -16,6 +16,8 @@ import pytest
 from conftest import KIND, STERNA
 from test_uclient import uclient
 
+pytestmark = pytest.mark.long  # that all goes well under the sanitizers is shown by test_uclient*.py
+
 REST = ["--use-auth-secret", "--static-auth-secret=secret", "--realm=north.gov", "--allow-loopback-peers"]
 LOOPBACK = ["-L", "127.0.0.1", "-L", "::1", "-E", "127.0.0.1", "-E", "::1"]
 LONG_TERM = ["-a", "-f", "--user=ninefingers:0xbc807ee29df3c9ffa736523fb2c4e8ee", "--user=gorst:hero",
@@ -191,10 +193,10 @@ def test_stunclient(turnserver):
 
 @needs_more_than_debian
 def test_run_tests_expiry(turnserver, echo_peer):
-    """Permissions and channels of 4 seconds, refreshed by a client for 12: the server serves on.  That what is not
+    """Permissions and channels of 8 seconds, refreshed by a client for 12: the server serves on.  That what is not
     refreshed ends is proved where time is simulated."""
     server = turnserver("--verbose", *REST, "--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1", "--no-tls",
-                        "--permission-lifetime=4", "--channel-lifetime=4", "--log-file=stdout")
+                        "--permission-lifetime=8", "--channel-lifetime=8", "--log-file=stdout")
     subprocess.run(["timeout", "-s", "INT", "12", "turnutils_uclient", "-n", "1000000", "-m", "1", "-l", "100", "-c",
                     "-z", "20", "-e", "127.0.0.1", "-r", str(echo_peer), "-p", str(server.port), "-X", "-g",
                     *USER_SECRET, "127.0.0.1"], capture_output=True, timeout=60, check=False)

@@ -59,6 +59,7 @@ def test_zero_loss(stream_server, echo_peer, flags):
     expect_all(stream_server(), echo_peer, [{"flags": flags, "family": family} for family in (IPV4, IPV6)])
 
 
+@pytest.mark.long  # the client binds anew, and in vain, when an answer takes it too long
 @families
 @transports
 def test_zero_loss_with_100_clients(stream_server, echo_peer, flags, family):

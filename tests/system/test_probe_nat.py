@@ -13,6 +13,8 @@ from conftest import LIMIT_S, STERNA, free_port, inside, wait_for
 from fake_server import FakeServer
 from test_probe import COTURN, probe, steps_of
 
+pytestmark = pytest.mark.long  # silence is an outcome: most of it is waiting
+
 CLIENT, INNER, OUTER, SERVER, SECOND = "10.9.0.2", "10.9.0.1", "198.51.100.1", "198.51.100.2", "198.51.100.3"
 OTHER_ADDRESS, CHANGE_REQUEST = 0x802C, bytes([0x00, 0x03, 0x00, 0x04])
 KINDS = [kind for kind in ("sterna", "coturn") if kind != "coturn" or COTURN]

@@ -59,13 +59,17 @@ class Proxied:
 
 
 def client(server, way, certificates=None, ip="127.0.0.1"):
-    """A client that reaches the server in this way."""
+    """A client that reaches the server in this way.  The server keeps its socket, so that nobody else gets the port
+    while there may be an allocation for it (437)."""
     address = ip, server.port
     if way == "proxied":
-        return signed.Client(address, sock=Proxied(server))
-    if way == "tls":
-        return streams.Client(address, tls=certificates.context(), name="turn.example")
-    return flows.client(server, way, ip)
+        one = signed.Client(address, sock=Proxied(server))
+    elif way == "tls":
+        one = streams.Client(address, tls=certificates.context(), name="turn.example")
+    else:
+        one = flows.client(server, way, ip)
+    vars(server).setdefault("client_sockets", []).append(one.sock)
+    return one
 
 
 def every_pair(ways):
