@@ -214,7 +214,7 @@ static int explain(const struct run *run, const struct token *token)
     const uint64_t made_s = token_seconds(token->timestamp);
     const uint64_t left_s = auth_token_left(token, now_s);
     char text[TEXT_MAX];
-    char words[TEXT_MAX];
+    char spelled[TEXT_MAX];
 
     printf("kid:         %.*s\n", (int)run->source.key.kid_len, (const char *)run->source.key.kid);
     printf("algorithm:   %s\n", token_algorithm_name(run->source.key.key.algorithm));
@@ -222,12 +222,12 @@ static int explain(const struct run *run, const struct token *token)
     printf("mac_key:     %u bytes%s\n", token->mac_len,
            token->mac_len == CRYPTO_SHA1_LEN ? "" : ", where RFC 7635 says 20");
     printf("made:        %s, %s %s\n", when(made_s, text),
-           span(now_s >= made_s ? now_s - made_s : made_s - now_s, words),
+           span(now_s >= made_s ? now_s - made_s : made_s - now_s, spelled),
            now_s >= made_s ? "ago" : "from now");
-    printf("lifetime:    %s, until %s\n", span(token->lifetime_s, words),
+    printf("lifetime:    %s, until %s\n", span(token->lifetime_s, spelled),
            when(made_s + token->lifetime_s, text));
     if (left_s > 0) {
-        printf("now:         valid, for %s yet (with %d s between clocks)\n", span(left_s, words),
+        printf("now:         valid, for %s yet (with %d s between clocks)\n", span(left_s, spelled),
                AUTH_TOKEN_DELTA_S);
         return CMD_OK;
     }

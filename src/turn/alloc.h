@@ -33,9 +33,9 @@ struct turn_name {
 /* Bytes of the name, and of what quotas count where that stands behind it. */
 static inline size_t turn_name_bytes(const struct turn_name *name)
 {
-    const size_t end = (size_t)name->quota_from + name->quota_len;
+    const size_t account_end = (size_t)name->quota_from + name->quota_len;
 
-    return name->len > end ? name->len : end;
+    return name->len > account_end ? name->len : account_end;
 }
 
 /* One relayed transport address. */
